@@ -1,0 +1,342 @@
+//! From bytes in any chunking to borrowed frames.
+//!
+//! ```
+//! use forebay::Decoder;
+//! use forebay::checksum::CRC32;
+//! use forebay::frame::{Encode, Prefixed};
+//!
+//! let format = Prefixed::native(64, CRC32);
+//! let mut wire = [0; 64];
+//! let first = format.encode(b"fills", &mut wire)?;
+//! let len = first + format.encode(b"in bits", &mut wire[first..])?;
+//! wire[6] ^= 0x20; // damage the first payload
+//!
+//! let mut decoder = Decoder::new(format, [0; 128])?;
+//! let mut payloads = 0;
+//! let mut damages = 0;
+//! for chunk in wire[..len].chunks(3) {
+//!     decoder.free()[..chunk.len()].copy_from_slice(chunk);
+//!     decoder.received(chunk.len());
+//!     loop {
+//!         match decoder.next_frame() {
+//!             Ok(Some(frame)) => {
+//!                 assert_eq!(frame.payload, b"in bits");
+//!                 payloads += 1;
+//!             }
+//!             Ok(None) => break,
+//!             Err(damage) => {
+//!                 assert_eq!(damage.offset, 0);
+//!                 damages += 1;
+//!             }
+//!         }
+//!     }
+//! }
+//! assert_eq!((payloads, damages), (1, 1));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! The caller reads into [`free`](Decoder::free), says how much with
+//! [`received`](Decoder::received), and takes frames until there is none.
+//! After the last byte of the stream, [`end`](Decoder::end) lets a frame that
+//! was cut short be reported.
+//!
+//! A damaged frame costs itself: it is reported once, by the offset at which
+//! it began, and the next good frame follows. What is given up is counted in
+//! [`counts`](Decoder::counts).
+//!
+//! # Implementation
+//!
+//! The buffer is four spans; each boundary only moves right, until
+//! [`free`](Decoder::free) moves all of them to the front together:
+//!
+//! ```text
+//!   0          consumed          validated          received          len
+//!   | given back  | looked at, in order | not looked at | free          |
+//! ```
+//!
+//! Invariant: `consumed <= validated <= received <= buffer.len()`, and while
+//! nothing is being discarded the frame at `consumed` fits the buffer, since a
+//! format refuses a length over its maximum before it waits for one.
+
+use core::{error::Error, fmt};
+
+use crate::frame::{Decode, Reason, Resync, Step};
+
+/// A buffer and the place in it up to which a stream has been decoded.
+///
+/// `B` is the buffer: an array, a `&mut [u8]`, a `Box<[u8]>`.
+#[derive(Debug)]
+pub struct Decoder<F, B> {
+    format: F,
+    buffer: B,
+    consumed: usize,
+    validated: usize,
+    received: usize,
+    /// Bytes from `consumed` that are needed before another look.
+    needed: usize,
+    /// Offset in the stream of `consumed`.
+    offset: u64,
+    trust: Trust,
+    ended: bool,
+    counts: DecoderCounts,
+}
+
+/// What is known of the byte at `consumed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// A frame begins there.
+    InSync,
+    /// A search for the next frame goes on there.
+    Lost,
+    /// A search ended there; the frame is still to prove itself.
+    Tentative,
+}
+
+/// A verified frame, borrowed from the decoder's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'d> {
+    /// The payload.
+    pub payload: &'d [u8],
+    /// The frame's first byte, counted from the beginning of the stream.
+    pub offset: u64,
+    /// Bytes that the frame took on the wire.
+    pub frame_len: usize,
+}
+
+/// Bytes that were no frame: where they began and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The first damaged byte, counted from the beginning of the stream.
+    pub offset: u64,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "offset {}: {}", self.offset, self.reason)
+    }
+}
+
+impl Error for Damage {}
+
+/// What a decoder has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecoderCounts {
+    /// Frames given out.
+    pub frames: u64,
+    /// Damages reported.
+    pub damages: u64,
+    /// Bytes given up: those of damaged frames and those searched through.
+    /// Idle filler is not counted.
+    pub bytes_lost: u64,
+}
+
+/// A buffer shorter than the longest frame of its format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferTooShort {
+    /// [`Decode::frame_len_max`] of the format, in bytes.
+    pub needed: usize,
+    /// The buffer's length in bytes.
+    pub given: usize,
+}
+
+impl fmt::Display for BufferTooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { needed, given } = self;
+        write!(f, "a frame may take {needed} bytes, the buffer has {given}")
+    }
+}
+
+impl Error for BufferTooShort {}
+
+impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
+    /// A decoder at the beginning of a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferTooShort`] when the longest frame would not fit.
+    pub fn new(format: F, buffer: B) -> Result<Self, BufferTooShort> {
+        let (needed, given) = (format.frame_len_max(), buffer.as_ref().len());
+        if given < needed {
+            return Err(BufferTooShort { needed, given });
+        }
+        Ok(Self {
+            format,
+            buffer,
+            consumed: 0,
+            validated: 0,
+            received: 0,
+            needed: 0,
+            offset: 0,
+            trust: Trust::InSync,
+            ended: false,
+            counts: DecoderCounts::default(),
+        })
+    }
+
+    /// The free part of the buffer, to receive into; never empty after
+    /// [`next_frame`](Decoder::next_frame) has answered `Ok(None)`.
+    ///
+    /// Moves what is not consumed yet to the front of the buffer: after the
+    /// frames have been taken that is a part of one frame at most.
+    pub fn free(&mut self) -> &mut [u8] {
+        if self.consumed > 0 {
+            self.buffer.as_mut().copy_within(self.consumed..self.received, 0);
+            self.validated -= self.consumed;
+            self.received -= self.consumed;
+            self.consumed = 0;
+        }
+        self.invariants();
+        &mut self.buffer.as_mut()[self.received..]
+    }
+
+    /// Says that the first `len` bytes of [`free`](Decoder::free) have been
+    /// filled.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is more than was free.
+    pub fn received(&mut self, len: usize) {
+        let free = self.buffer.as_ref().len() - self.received;
+        assert!(len <= free, "{len} bytes received into {free} free ones");
+        self.received += len;
+        self.invariants();
+    }
+
+    /// Says that the stream has ended: a frame that is still incomplete is
+    /// reported as [`Reason::Truncated`] by the following calls of
+    /// [`next_frame`](Decoder::next_frame).
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Takes the next frame, or `None` when more bytes are needed.
+    ///
+    /// The payload stays valid until the decoder is used again.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`] for bytes that are no frame. They have been given up, and
+    /// the next call goes on behind them.
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Damage> {
+        loop {
+            let len = self.received - self.consumed;
+            if len == 0 {
+                return Ok(None);
+            }
+            if self.trust == Trust::Lost {
+                if self.search() {
+                    continue;
+                }
+                return Ok(None);
+            }
+            if len < self.needed && !self.ended {
+                return Ok(None);
+            }
+            let seen = self.validated - self.consumed;
+            let input = &mut self.buffer.as_mut()[self.consumed..self.received];
+            match self.format.decode(input, seen) {
+                Step::Frame { payload, frame_len } => {
+                    let (begin, offset) = (self.consumed, self.offset);
+                    self.consume(frame_len);
+                    self.trust = Trust::InSync;
+                    self.counts.frames += 1;
+                    let payload = &self.buffer.as_ref()[begin + payload.start..begin + payload.end];
+                    return Ok(Some(Frame { payload, offset, frame_len }));
+                }
+                Step::Idle { skip } => self.consume(skip),
+                Step::Incomplete { needed } if self.ended => {
+                    let reason = Reason::Truncated { received: len, needed };
+                    if let Some(damage) = self.give_up(len, reason, false) {
+                        return Err(damage);
+                    }
+                }
+                Step::Incomplete { needed } => {
+                    self.validated = self.received;
+                    self.needed = needed;
+                    self.invariants();
+                    return Ok(None);
+                }
+                Step::Damaged { skip, reason, resync } => {
+                    if let Some(damage) = self.give_up(skip, reason, resync) {
+                        return Err(damage);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the decoder is searching for the next frame. At the end of a
+    /// stream that means that its tail was given up.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.trust == Trust::Lost
+    }
+
+    /// What has been decoded and given up so far.
+    #[must_use]
+    pub fn counts(&self) -> DecoderCounts {
+        self.counts
+    }
+
+    /// The offset in the stream of the first byte that is not consumed.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    #[inline]
+    fn consume(&mut self, len: usize) {
+        self.consumed += len;
+        self.validated = self.consumed;
+        self.needed = 0;
+        self.offset += len as u64;
+        self.invariants();
+    }
+
+    /// Consumes bytes that are no frame. Bytes in which a frame was only
+    /// suspected belong to the damage that began the search: they are not
+    /// reported again, and the search goes on one byte later.
+    #[cold]
+    fn give_up(&mut self, len: usize, reason: Reason, resync: bool) -> Option<Damage> {
+        let suspected = self.trust == Trust::Tentative;
+        let len = if suspected { 1 } else { len };
+        let offset = self.offset;
+        self.counts.bytes_lost += len as u64;
+        self.consume(len);
+        self.trust = if suspected || resync { Trust::Lost } else { Trust::InSync };
+        if suspected {
+            return None;
+        }
+        self.counts.damages += 1;
+        Some(Damage { offset, reason })
+    }
+
+    /// Searches for the next frame; whether there are bytes left to look at.
+    #[cold]
+    fn search(&mut self) -> bool {
+        let input = &self.buffer.as_ref()[self.consumed..self.received];
+        let left = input.len();
+        let (mut skip, trust) = match self.format.resync(input) {
+            Resync::Skip(skip) => (skip, Trust::Lost),
+            Resync::Certain(skip) => (skip, Trust::InSync),
+            Resync::Tentative(skip) => (skip, Trust::Tentative),
+        };
+        if trust == Trust::Lost && self.ended {
+            skip = left;
+        }
+        self.counts.bytes_lost += skip as u64;
+        self.consume(skip);
+        self.trust = trust;
+        trust != Trust::Lost
+    }
+
+    #[inline]
+    fn invariants(&self) {
+        debug_assert!(self.consumed <= self.validated);
+        debug_assert!(self.validated <= self.received);
+        debug_assert!(self.received <= self.buffer.as_ref().len());
+    }
+}

@@ -1,0 +1,285 @@
+//! Consistent overhead byte stuffing with a checksum, for lines that lose
+//! bytes.
+
+use super::{Decode, Encode, EncodeError, Reason, Resync, Step, room};
+use crate::checksum::{Checksum, truncate};
+
+/// Ends a frame and occurs nowhere in one.
+const DELIMITER: u8 = 0;
+/// The most bytes that follow one code byte.
+const RUN_MAX: usize = 254;
+
+/// Payload and checksum, stuffed so that no zero byte is left, then one zero.
+///
+/// ```text
+///  | COBS( payload | checksum, little-endian ) | 00 |
+/// ```
+///
+/// Any zero byte on the line ends a frame, so a receiver that was damaged, or
+/// that joined late, is right again at the next one: damage costs the frames
+/// that it touches, two at most for one byte, and an oversize frame is skipped
+/// whole. Zero bytes between frames are idle filler.
+///
+/// Source: S. Cheshire and M. Baker, "Consistent Overhead Byte Stuffing",
+/// IEEE/ACM Transactions on Networking 7(2), 1999.
+///
+/// ```
+/// use forebay::checksum::CRC16;
+/// use forebay::frame::{Cobs, Encode};
+///
+/// let format = Cobs::new(64, CRC16);
+/// let mut out = [0; 80];
+/// let len = format.encode(b"1\x003456789", &mut out)?;
+/// assert!(out[..len - 1].iter().all(|&byte| byte != 0));
+/// assert_eq!(out[len - 1], 0);
+/// # Ok::<(), forebay::frame::EncodeError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Cobs<C> {
+    payload_len_max: usize,
+    checksum: C,
+}
+
+impl<C: Checksum> Cobs<C> {
+    /// Frames of payloads of at most `payload_len_max` bytes, guarded by
+    /// `checksum`.
+    #[must_use]
+    pub const fn new(payload_len_max: usize, checksum: C) -> Self {
+        Self { payload_len_max, checksum }
+    }
+
+    /// The most bytes that a frame of a payload of `payload_len` bytes takes,
+    /// for sizing arrays.
+    ///
+    /// Saturates at `usize::MAX`.
+    #[must_use]
+    pub const fn frame_len_max(payload_len: usize) -> usize {
+        let content = payload_len.saturating_add(C::LEN);
+        let codes = content.div_ceil(RUN_MAX);
+        let codes = if codes == 0 { 1 } else { codes };
+        content.saturating_add(codes + 1)
+    }
+
+    /// The longest payload in bytes.
+    #[must_use]
+    pub const fn payload_len_max(&self) -> usize {
+        self.payload_len_max
+    }
+}
+
+impl<C: Checksum> Encode for Cobs<C> {
+    fn frame_len_max(&self, payload_len: usize) -> usize {
+        Self::frame_len_max(payload_len)
+    }
+
+    fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
+        let payload_len = payload.len();
+        if payload_len > self.payload_len_max {
+            let payload_len_max = self.payload_len_max;
+            return Err(EncodeError::TooLong { payload_len, payload_len_max });
+        }
+        let out = room(out, Self::frame_len_max(payload_len))?;
+        let checksum = truncate(self.checksum.compute(&[payload]), C::LEN).to_le_bytes();
+        let mut stuffing = Stuffing::begin(out);
+        stuffing.push(payload);
+        stuffing.push(&checksum[..C::LEN]);
+        let end = stuffing.end();
+        out[end] = DELIMITER;
+        Ok(end + 1)
+    }
+}
+
+impl<C: Checksum> Decode for Cobs<C> {
+    fn frame_len_max(&self) -> usize {
+        Self::frame_len_max(self.payload_len_max)
+    }
+
+    fn decode(&self, input: &mut [u8], seen: usize) -> Step {
+        let frame_len_max = Self::frame_len_max(self.payload_len_max);
+        let received = input.len();
+        let too_long =
+            |len: usize| Reason::TooLong { len: len as u64, len_max: frame_len_max as u64 };
+
+        let unseen = input.get(seen..).unwrap_or_default();
+        let Some(end) = unseen.iter().position(|&byte| byte == DELIMITER).map(|at| seen + at)
+        else {
+            if received >= frame_len_max {
+                return Step::Damaged { skip: received, reason: too_long(received), resync: true };
+            }
+            return Step::Incomplete { needed: received + 1 };
+        };
+        if end == 0 {
+            return Step::Idle { skip: 1 };
+        }
+        let frame_len = end + 1;
+        let damaged = |reason| Step::Damaged { skip: frame_len, reason, resync: false };
+        if frame_len > frame_len_max {
+            return damaged(too_long(frame_len));
+        }
+        let content_len = match unstuff(&mut input[..end]) {
+            Ok(content_len) => content_len,
+            Err(at) => return damaged(Reason::Stuffing { at }),
+        };
+        let Some(payload_len) = content_len.checked_sub(C::LEN) else {
+            return damaged(Reason::TooShort { len: content_len, len_min: C::LEN });
+        };
+        if payload_len > self.payload_len_max {
+            let (len, len_max) = (payload_len as u64, self.payload_len_max as u64);
+            return damaged(Reason::TooLong { len, len_max });
+        }
+        let (payload, checksum) = input[..content_len].split_at(payload_len);
+        let computed = truncate(self.checksum.compute(&[payload]), C::LEN);
+        let mut wide = [0; 8];
+        wide[..C::LEN].copy_from_slice(checksum);
+        let received = u64::from_le_bytes(wide);
+        if computed != received {
+            return damaged(Reason::Checksum { computed, received });
+        }
+        Step::Frame { payload: 0..payload_len, frame_len }
+    }
+
+    /// The byte after the next delimiter.
+    fn resync(&self, input: &[u8]) -> Resync {
+        match input.iter().position(|&byte| byte == DELIMITER) {
+            Some(at) => Resync::Certain(at + 1),
+            None => Resync::Skip(input.len()),
+        }
+    }
+}
+
+/// Stuffs parts, one after the other, into an output that is long enough.
+///
+/// Invariant: `code_at < at <= out.len()`; the block under way has its code
+/// byte at `code_at` and `at - code_at - 1 <= RUN_MAX` bytes, none of them zero.
+struct Stuffing<'o> {
+    out: &'o mut [u8],
+    code_at: usize,
+    at: usize,
+}
+
+impl<'o> Stuffing<'o> {
+    fn begin(out: &'o mut [u8]) -> Self {
+        Self { out, code_at: 0, at: 1 }
+    }
+
+    fn push(&mut self, mut part: &[u8]) {
+        while !part.is_empty() {
+            let block_len = self.at - self.code_at - 1;
+            if block_len == RUN_MAX {
+                self.close_block();
+                continue;
+            }
+            let window = &part[..part.len().min(RUN_MAX - block_len)];
+            let zero = window.iter().position(|&byte| byte == 0);
+            let run = &window[..zero.unwrap_or(window.len())];
+            self.out[self.at..self.at + run.len()].copy_from_slice(run);
+            self.at += run.len();
+            part = &part[run.len()..];
+            if zero.is_some() {
+                part = &part[1..];
+                self.close_block();
+            }
+        }
+    }
+
+    /// Writes the block's code and begins the next block.
+    fn close_block(&mut self) {
+        self.put_code();
+        self.code_at = self.at;
+        self.at += 1;
+    }
+
+    fn put_code(&mut self) {
+        // A block has at most RUN_MAX bytes, so its code fits.
+        #[allow(clippy::cast_possible_truncation)]
+        let code = (self.at - self.code_at) as u8;
+        self.out[self.code_at] = code;
+    }
+
+    /// Ends the last block and returns the stuffed length.
+    fn end(mut self) -> usize {
+        self.put_code();
+        self.at
+    }
+}
+
+/// Undoes the stuffing of a frame without its delimiter, in place. Returns
+/// the content's length, or where a block would run past the end.
+fn unstuff(frame: &mut [u8]) -> Result<usize, usize> {
+    let (mut from, mut to) = (0, 0);
+    while from < frame.len() {
+        let code = usize::from(frame[from]);
+        let next = from + code;
+        if next > frame.len() {
+            return Err(from);
+        }
+        frame.copy_within(from + 1..next, to);
+        to += code - 1;
+        from = next;
+        // A full block stands for its bytes alone, the last one likewise.
+        if code <= RUN_MAX && from < frame.len() {
+            frame[to] = 0;
+            to += 1;
+        }
+    }
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::{CRC32, NoChecksum};
+
+    fn encoded(payload: &[u8], out: &mut [u8]) -> usize {
+        Cobs::new(1024, NoChecksum).encode(payload, out).unwrap()
+    }
+
+    /// The examples of the paper and the edges of a full block.
+    #[test]
+    fn stuffing_by_hand() {
+        let mut out = [0; 1100];
+        for (payload, frame) in [
+            (&b""[..], &b"\x01\0"[..]),
+            (b"\0", b"\x01\x01\0"),
+            (b"\0\0", b"\x01\x01\x01\0"),
+            (b"\x0b\x16\0\x21", b"\x03\x0b\x16\x02\x21\0"),
+            (b"\x0b\0\0\0", b"\x02\x0b\x01\x01\x01\0"),
+        ] {
+            let len = encoded(payload, &mut out);
+            assert_eq!(&out[..len], frame);
+        }
+        for (len, frame_len) in [(253, 255), (254, 256), (255, 258), (508, 511), (509, 513)] {
+            assert_eq!(encoded(&[1; 600][..len], &mut out), frame_len, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn lengths_stay_within_the_maximum_and_come_back() {
+        let format = Cobs::new(1024, CRC32);
+        let mut out = [0; 1100];
+        for len in 0..=1024 {
+            for byte in [0, 1, 0xFF] {
+                let payload = &[byte; 1024][..len];
+                let frame_len = format.encode(payload, &mut out).unwrap();
+                assert!(frame_len <= Cobs::<crate::checksum::Crc32>::frame_len_max(len));
+                let step = format.decode(&mut out[..frame_len], 0);
+                assert_eq!(step, Step::Frame { payload: 0..len, frame_len });
+                assert_eq!(&out[..len], payload);
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_are_idle_not_frames() {
+        let format = Cobs::new(64, NoChecksum);
+        assert_eq!(format.decode(&mut [0; 8], 0), Step::Idle { skip: 1 });
+    }
+
+    #[test]
+    fn a_block_past_the_end_is_damage() {
+        let format = Cobs::new(64, NoChecksum);
+        let reason = Reason::Stuffing { at: 0 };
+        let step = format.decode(&mut [5, 1, 1, 0], 0);
+        assert_eq!(step, Step::Damaged { skip: 4, reason, resync: false });
+    }
+}

@@ -1,0 +1,259 @@
+//! Frames: one message on the wire, as head, payload and tail.
+//!
+//! A format is a small value that can [`Encode`] a payload into a frame and
+//! [`Decode`] the frame at the front of received bytes. Neither does I/O and
+//! neither keeps bytes: [`Batch`](crate::Batch) and [`Pump`](crate::Pump) own
+//! what leaves, [`Decoder`](crate::Decoder) owns what arrives.
+//!
+//! | format | on the wire | for |
+//! |---|---|---|
+//! | [`Prefixed`] | length, optional head check, payload, checksum | streams and files |
+//! | [`Cobs`] | stuffed payload + checksum, then a zero byte | lines that lose bytes |
+//! | [`Plain`] | the payload alone | records that are frames already |
+//!
+//! ```
+//! use forebay::frame::{Decode, Encode, Prefixed, Step};
+//!
+//! let format = Prefixed::flatstream(1024);
+//! let mut frame = [0; 32];
+//! let len = format.encode(b"abc", &mut frame)?;
+//! assert_eq!(&frame[..len], b"\x03\0\0\0abc");
+//!
+//! let step = format.decode(&mut frame[..len], 0);
+//! assert_eq!(step, Step::Frame { payload: 4..7, frame_len: 7 });
+//! # Ok::<(), forebay::frame::EncodeError>(())
+//! ```
+
+mod cobs;
+mod plain;
+mod prefixed;
+
+use core::{error::Error, fmt, ops::Range};
+
+pub use cobs::Cobs;
+pub use plain::Plain;
+pub use prefixed::{Cover, Order, Place, Prefixed, Width};
+
+/// Turns a payload into a frame, in the caller's bytes.
+pub trait Encode {
+    /// The most bytes that a frame of a payload of `payload_len` bytes takes.
+    ///
+    /// Saturates at `usize::MAX` where the sum would overflow.
+    fn frame_len_max(&self, payload_len: usize) -> usize;
+
+    /// Writes the whole frame of `payload` to the front of `out` and returns
+    /// its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::TooLong`] when the format cannot carry the payload,
+    /// [`EncodeError::NoRoom`] when `out` is too short. `out` may have been
+    /// written to; nothing of it is a frame.
+    fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError>;
+
+    /// Writes what surrounds `payload`, head and then tail, to the front of
+    /// `out`, so that the payload can be sent from where it lies.
+    ///
+    /// `Ok(None)`, the provided answer, says that this format changes its
+    /// payload on the way and can only be encoded whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Encode::encode).
+    fn envelope(&self, payload: &[u8], out: &mut [u8]) -> Result<Option<Envelope>, EncodeError> {
+        let _ = (payload, out);
+        Ok(None)
+    }
+}
+
+/// Finds the frame at the front of received bytes.
+///
+/// Implemented by formats, driven by [`Decoder`](crate::Decoder), which owns
+/// the buffer and the state between calls.
+pub trait Decode {
+    /// The longest frame in bytes that [`decode`](Decode::decode) waits for;
+    /// a buffer of this length is enough.
+    fn frame_len_max(&self) -> usize;
+
+    /// Says what stands at the front of `input`, which is not empty.
+    ///
+    /// The first `seen` bytes were part of an earlier answer
+    /// [`Step::Incomplete`] and need not be searched again. A format that
+    /// changes payloads on the wire restores them within `input`; it leaves
+    /// `input` as it is when the answer is [`Step::Incomplete`].
+    fn decode(&self, input: &mut [u8], seen: usize) -> Step;
+
+    /// Looks for the next place in `input` where a frame may begin, after an
+    /// answer [`Step::Damaged`] that asked for it.
+    fn resync(&self, input: &[u8]) -> Resync;
+}
+
+/// What stands at the front of the received bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A whole frame whose checks hold.
+    Frame {
+        /// Where its payload lies in the input.
+        payload: Range<usize>,
+        /// How many bytes of the input the frame takes.
+        frame_len: usize,
+    },
+    /// Filler between frames that carries nothing.
+    Idle {
+        /// How many bytes it takes, at least one.
+        skip: usize,
+    },
+    /// The beginning of a frame.
+    Incomplete {
+        /// How many bytes the input must have before another look can tell
+        /// more; at most [`Decode::frame_len_max`].
+        needed: usize,
+    },
+    /// Bytes that are no frame.
+    Damaged {
+        /// How many bytes to give up, at least one unless `resync`.
+        skip: usize,
+        /// What is wrong with them.
+        reason: Reason,
+        /// Whether the next frame's place is unknown, so that
+        /// [`Decode::resync`] must find it.
+        resync: bool,
+    },
+}
+
+/// What a search for the next frame found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resync {
+    /// Nothing in the first so many bytes; the rest is too short to tell.
+    Skip(usize),
+    /// A frame begins after so many bytes.
+    Certain(usize),
+    /// A frame probably begins after so many bytes. Should it prove damaged,
+    /// the search goes on one byte later.
+    Tentative(usize),
+}
+
+/// The lengths of what surrounds a payload; see [`Encode::envelope`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Bytes before the payload.
+    pub head_len: usize,
+    /// Bytes after it.
+    pub tail_len: usize,
+}
+
+/// Why a payload did not become a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The format, as configured, cannot carry this payload.
+    TooLong {
+        /// The payload's length in bytes.
+        payload_len: usize,
+        /// The longest that is carried.
+        payload_len_max: usize,
+    },
+    /// The output is too short for the frame.
+    NoRoom {
+        /// Bytes that the frame may take.
+        needed: usize,
+        /// Bytes that there were.
+        free: usize,
+    },
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TooLong { payload_len, payload_len_max } => write!(
+                f,
+                "a payload of {payload_len} bytes is over the format's maximum of {payload_len_max}"
+            ),
+            Self::NoRoom { needed, free } => {
+                write!(f, "the frame may take {needed} bytes and {free} are free")
+            }
+        }
+    }
+}
+
+impl Error for EncodeError {}
+
+/// What is wrong with received bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A length over the maximum: declared by a head, or already received
+    /// where the format has no lengths.
+    TooLong {
+        /// The declared or received length in bytes.
+        len: u64,
+        /// The longest that is accepted.
+        len_max: u64,
+    },
+    /// A frame too short to hold its own checksum.
+    TooShort {
+        /// The frame's content in bytes.
+        len: usize,
+        /// The least that it must have.
+        len_min: usize,
+    },
+    /// The check over the head does not match.
+    HeadCheck {
+        /// Computed over the received head.
+        computed: u16,
+        /// Received.
+        received: u16,
+    },
+    /// The checksum does not match.
+    Checksum {
+        /// Computed over the received bytes.
+        computed: u64,
+        /// Received.
+        received: u64,
+    },
+    /// The byte stuffing contradicts itself.
+    Stuffing {
+        /// Where in the frame, in bytes from its beginning.
+        at: usize,
+    },
+    /// The stream ended inside a frame.
+    Truncated {
+        /// Bytes of the frame that had arrived.
+        received: usize,
+        /// Bytes that it needed at least.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TooLong { len, len_max } => {
+                write!(f, "length {len} is over the maximum of {len_max}")
+            }
+            Self::TooShort { len, len_min } => {
+                write!(f, "{len} bytes between delimiters, at least {len_min} are needed")
+            }
+            Self::HeadCheck { computed, received } => {
+                write!(f, "head check {received:#06x} received, {computed:#06x} computed")
+            }
+            Self::Checksum { computed, received } => {
+                write!(f, "checksum {received:#x} received, {computed:#x} computed")
+            }
+            Self::Stuffing { at } => write!(f, "byte stuffing broken at byte {at} of the frame"),
+            Self::Truncated { received, needed } => write!(
+                f,
+                "the stream ends inside a frame: {received} bytes received, at least {needed} needed"
+            ),
+        }
+    }
+}
+
+impl Error for Reason {}
+
+/// The first `needed` bytes of `out`.
+#[inline]
+fn room(out: &mut [u8], needed: usize) -> Result<&mut [u8], EncodeError> {
+    let free = out.len();
+    out.get_mut(..needed).ok_or(EncodeError::NoRoom { needed, free })
+}

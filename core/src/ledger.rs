@@ -1,0 +1,118 @@
+//! Counts of what was offered, accepted, delivered, refused, overwritten.
+
+use core::{fmt, ops::Add};
+
+/// What became of the messages, so that every loss is a number.
+///
+/// ```text
+/// offered  = accepted + refused
+/// accepted = delivered + overwritten + undeliverable + in flight
+/// ```
+///
+/// Each part of a path counts what it alone can see: a
+/// [`Producer`](crate::ring::Producer) what was offered, a
+/// [`Pump`](crate::Pump) what was delivered. Their sum is the path's ledger:
+///
+/// ```
+/// use forebay::{Pump, frame::Plain, ring::Ring};
+///
+/// let mut ring = Ring::<64>::new();
+/// let (mut producer, consumer) = ring.split();
+/// let mut pump: Pump<Plain, [u8; 64], 1> = Pump::new(Plain, [0; 64]);
+/// pump.add(consumer).unwrap();
+///
+/// producer.push(b"kept")?;
+/// producer.push(&[0; 1000]).unwrap_err();
+/// let pending = pump.fill().len_bytes();
+/// pump.wrote(pending).unwrap();
+///
+/// let ledger = producer.ledger() + pump.ledger();
+/// assert_eq!(ledger.to_string(), "offered 2, accepted 1, refused 1, delivered 1, in flight 0");
+/// assert_eq!(ledger.in_flight(), 0);
+/// # Ok::<(), forebay::ring::ReserveError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Messages that a producer tried to send.
+    pub offered: u64,
+    /// Messages that entered the path.
+    pub accepted: u64,
+    /// Messages that were refused at once: no room, too long, closed.
+    pub refused: u64,
+    /// Messages whose last byte the sink has taken.
+    pub delivered: u64,
+    /// Messages that were accepted and then gave way to newer ones.
+    pub overwritten: u64,
+    /// Messages that were accepted and that the format or the batch can never
+    /// carry.
+    pub undeliverable: u64,
+}
+
+impl Ledger {
+    /// Messages accepted of which nothing else is known yet: in a ring or in
+    /// a batch. At the end of a path, what was left undelivered.
+    ///
+    /// Saturates at zero, for a ledger that is only a part.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.accepted.saturating_sub(self.delivered + self.overwritten + self.undeliverable)
+    }
+
+    /// Whether the equations hold with `in_flight` messages under way.
+    #[must_use]
+    pub fn balances(&self, in_flight: u64) -> bool {
+        self.offered == self.accepted + self.refused
+            && self.accepted == self.delivered + self.overwritten + self.undeliverable + in_flight
+    }
+
+    #[inline]
+    pub(crate) fn accept(&mut self) {
+        self.offered += 1;
+        self.accepted += 1;
+    }
+
+    #[cold]
+    pub(crate) fn refuse(&mut self) {
+        self.offered += 1;
+        self.refused += 1;
+    }
+}
+
+impl Add for Ledger {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            offered: self.offered + other.offered,
+            accepted: self.accepted + other.accepted,
+            refused: self.refused + other.refused,
+            delivered: self.delivered + other.delivered,
+            overwritten: self.overwritten + other.overwritten,
+            undeliverable: self.undeliverable + other.undeliverable,
+        }
+    }
+}
+
+impl core::iter::Sum for Ledger {
+    fn sum<I: Iterator<Item = Self>>(ledgers: I) -> Self {
+        ledgers.fold(Self::default(), Add::add)
+    }
+}
+
+/// The counts that can be non-zero in every path, then those that are.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offered, accepted, refused, delivered, overwritten, undeliverable } = self;
+        write!(
+            f,
+            "offered {offered}, accepted {accepted}, refused {refused}, delivered {delivered}"
+        )?;
+        if *overwritten > 0 {
+            write!(f, ", overwritten {overwritten}")?;
+        }
+        if *undeliverable > 0 {
+            write!(f, ", undeliverable {undeliverable}")?;
+        }
+        write!(f, ", in flight {}", self.in_flight())
+    }
+}

@@ -1,0 +1,376 @@
+//! Moves records from rings through a batch to a sink, without doing I/O
+//! itself.
+//!
+//! ```
+//! use forebay::{Pump, checksum::CRC32, frame::Prefixed, ring::Ring};
+//!
+//! let mut ring = Ring::<1024>::new();
+//! let (mut producer, consumer) = ring.split();
+//! let mut pump: Pump<_, _, 1> = Pump::new(Prefixed::flatstream(64), [0; 512]);
+//! pump.add(consumer).unwrap();
+//!
+//! for message in ["many", "small", "messages"] {
+//!     producer.push(message.as_bytes())?;
+//! }
+//!
+//! // One slice for one write, which may well go short:
+//! let mut wire = Vec::new();
+//! let taken = {
+//!     let slices = pump.fill();
+//!     assert_eq!(slices.len(), 1);
+//!     wire.extend_from_slice(&slices[0][..10]);
+//!     10
+//! };
+//! assert_eq!(pump.wrote(taken), Ok(1));
+//! assert_eq!(pump.ledger().delivered, 1);
+//! # Ok::<(), forebay::ring::ReserveError>(())
+//! ```
+//!
+//! # Implementation
+//!
+//! [`fill`](Pump::fill) walks the rings and copies small records, framed, into
+//! the batch's buffer; their room in the ring is released at once, since the
+//! batch has them. Large records stay in the ring and are lent as slices of
+//! their own; from the first of them on, that ring is released only as they
+//! leave. [`wrote`](Pump::wrote) advances by exactly the bytes that went.
+//!
+//! Invariant: a record is in its ring, in the batch, or in the ledger as
+//! delivered or undeliverable; a ring's head never passes a lent record that
+//! has not left.
+
+use core::{error::Error, fmt};
+
+use heapless::Vec;
+
+use crate::{
+    batch::{BORROW_FROM_DEFAULT, PastEnd},
+    frame::Encode,
+    ledger::Ledger,
+    ring::{Consumer, Place},
+    sink::{Progress, Sink},
+    stage::{Refused, Slices, Stage},
+};
+
+/// Drains up to `LANES` rings, fairly, into one batch after the other.
+///
+/// `F` frames each record ([`Plain`](crate::frame::Plain) when the producers
+/// framed them already), `B` is the batch's buffer, `SLICES` the most slices
+/// for one write; see [`Batch`](crate::Batch).
+#[derive(Debug)]
+pub struct Pump<'r, F, B, const LANES: usize, const SLICES: usize = 33> {
+    format: F,
+    lanes: Vec<Consumer<'r>, LANES>,
+    stage: Stage<LanePlace, B, SLICES>,
+    /// The lane that is served first by the next fill.
+    first: usize,
+    borrow_from: usize,
+    frames_max: usize,
+    len_max: usize,
+    ledger: Ledger,
+    counts: PumpCounts,
+}
+
+/// A record lent from a ring.
+#[derive(Clone, Copy, Debug)]
+struct LanePlace {
+    lane: usize,
+    place: Place,
+}
+
+/// How a pump's writes went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PumpCounts {
+    /// Calls of the sink.
+    pub writes: u64,
+    /// Bytes that it took.
+    pub bytes: u64,
+    /// Calls that took less than was given.
+    pub short: u64,
+    /// Calls that took nothing because the sink was blocked.
+    pub blocked: u64,
+}
+
+/// What one round of [`Pump::drive`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drive {
+    /// There was nothing to write.
+    Idle,
+    /// The sink took some bytes.
+    Moved {
+        /// Bytes taken.
+        bytes: usize,
+        /// Frames that have left whole thereby.
+        frames: usize,
+    },
+    /// The sink takes none now; there is something to write.
+    Blocked,
+}
+
+impl<'r, F, B, const LANES: usize, const SLICES: usize> Pump<'r, F, B, LANES, SLICES>
+where
+    F: Encode,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// A pump without rings whose batches have `buffer` for copied frames.
+    pub const fn new(format: F, buffer: B) -> Self {
+        const {
+            assert!(LANES >= 1, "a pump has at least one lane");
+            assert!(SLICES >= 1, "a pump has at least one slice");
+        }
+        Self {
+            format,
+            lanes: Vec::new(),
+            stage: Stage::new(buffer),
+            first: 0,
+            borrow_from: BORROW_FROM_DEFAULT,
+            frames_max: usize::MAX,
+            len_max: usize::MAX,
+            ledger: EMPTY,
+            counts: PumpCounts { writes: 0, bytes: 0, short: 0, blocked: 0 },
+        }
+    }
+
+    /// Sets the record length in bytes from which records are lent from the
+    /// ring rather than copied.
+    #[must_use]
+    pub fn borrow_from(mut self, len: usize) -> Self {
+        self.borrow_from = len;
+        self
+    }
+
+    /// Sets the most frames in a batch.
+    #[must_use]
+    pub fn frames_max(mut self, frames: usize) -> Self {
+        self.frames_max = frames;
+        self
+    }
+
+    /// Sets the most bytes in a batch, `PIPE_BUF` for a shared FIFO. A longer
+    /// frame goes alone.
+    #[must_use]
+    pub fn len_max(mut self, bytes: usize) -> Self {
+        self.len_max = bytes;
+        self
+    }
+
+    /// Adds a ring to drain.
+    ///
+    /// # Errors
+    ///
+    /// The consumer back when all lanes are taken.
+    pub fn add(&mut self, consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
+        self.lanes.push(consumer)
+    }
+
+    /// Takes committed records into the batch and lends what is to be
+    /// written, oldest first; no slices when there is nothing.
+    ///
+    /// What an earlier call lent and [`wrote`](Pump::wrote) did not take is
+    /// lent again, before anything new.
+    pub fn fill(&mut self) -> Slices<'_, SLICES> {
+        self.take();
+        let lanes = &self.lanes;
+        self.stage.slices(|lent| lanes[lent.lane].bytes(lent.place))
+    }
+
+    /// Says that the sink took the first `len` bytes of what
+    /// [`fill`](Pump::fill) lent; returns how many frames have thereby left
+    /// whole.
+    ///
+    /// # Errors
+    ///
+    /// [`PastEnd`] when less than that was lent; nothing has moved.
+    pub fn wrote(&mut self, len: usize) -> Result<usize, PastEnd> {
+        let pending = self.stage.pending();
+        if len > pending {
+            return Err(PastEnd { len, pending });
+        }
+        let frames = self.stage.advance(len);
+        self.release();
+        self.ledger.delivered += frames as u64;
+        self.counts.bytes += len as u64;
+        Ok(frames)
+    }
+
+    /// Fills, writes once and takes the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`DriveError::Sink`] for what the sink reports, [`DriveError::Stuck`]
+    /// when it took nothing and did not say that it was blocked. What was to
+    /// be written stays with the pump.
+    pub fn drive<S: Sink>(&mut self, sink: &mut S) -> Result<Drive, DriveError<S::Error>> {
+        let slices = self.fill();
+        if slices.is_empty() {
+            return Ok(Drive::Idle);
+        }
+        let progress = sink.write(&slices);
+        let pending = self.pending();
+        self.counts.writes += 1;
+        match progress.map_err(DriveError::Sink)? {
+            Progress::Wrote(0) => Err(DriveError::Stuck(Stuck { pending })),
+            Progress::Wrote(bytes) => {
+                if bytes < pending {
+                    self.counts.short += 1;
+                }
+                let frames = self.wrote(bytes).map_err(DriveError::PastEnd)?;
+                Ok(Drive::Moved { bytes, frames })
+            }
+            Progress::Blocked => {
+                self.counts.blocked += 1;
+                Ok(Drive::Blocked)
+            }
+        }
+    }
+
+    /// Bytes in the batch that have not left.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.stage.pending()
+    }
+
+    /// Whether every producer is gone and everything has left.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.stage.frames() == 0 && self.lanes.iter().all(Consumer::is_finished)
+    }
+
+    /// Whether there is something to write, now, in the batch or in a ring.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.stage.frames() > 0 || self.lanes.iter().any(Consumer::has_next)
+    }
+
+    /// What has been delivered, and what could not be.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
+    /// How the writes went.
+    #[must_use]
+    pub fn counts(&self) -> PumpCounts {
+        self.counts
+    }
+
+    /// Takes committed records into the batch: from each lane its share, then
+    /// from each what still fits.
+    fn take(&mut self) {
+        let lanes = self.lanes.len();
+        if lanes == 0 {
+            return;
+        }
+        let first = self.first;
+        self.first = if first + 1 < lanes { first + 1 } else { 0 };
+        let share = if lanes == 1 { usize::MAX } else { self.stage.free() / lanes };
+        for share in [share, usize::MAX] {
+            for turn in 0..lanes {
+                let lane = if first + turn < lanes { first + turn } else { first + turn - lanes };
+                if !self.take_lane(lane, share) {
+                    break;
+                }
+            }
+            if lanes == 1 {
+                break;
+            }
+        }
+        if self.stage.pending() == 0 {
+            // Frames of no bytes have left already.
+            self.ledger.delivered += self.stage.advance(0) as u64;
+        }
+        self.release();
+    }
+
+    /// Takes records of one lane until `share` bytes of the buffer are used;
+    /// whether the batch has room left.
+    fn take_lane(&mut self, lane: usize, share: usize) -> bool {
+        let free_at_first = self.stage.free();
+        while free_at_first - self.stage.free() < share {
+            if self.stage.frames() >= self.frames_max || self.stage.pending() >= self.len_max {
+                return false;
+            }
+            let Some(place) = self.lanes[lane].next_place() else { return true };
+            match self.put(lane, place) {
+                Ok(()) => {}
+                Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
+                    self.lanes[lane].put_back(place);
+                    return false;
+                }
+                // Not even into an empty batch.
+                Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
+            }
+        }
+        true
+    }
+
+    /// Puts one record into the batch, lent when it is large.
+    #[inline]
+    fn put(&mut self, lane: usize, place: Place) -> Result<(), Refused> {
+        let record = self.lanes[lane].bytes(place);
+        let frame_len_max = self.format.frame_len_max(record.len());
+        if self.stage.frames() > 0 && self.stage.pending() + frame_len_max > self.len_max {
+            let free = self.len_max - self.stage.pending();
+            return Err(Refused::Full { needed: frame_len_max, free });
+        }
+        if record.len() >= self.borrow_from
+            && self.stage.lends()
+            && self.stage.lend(&self.format, record, LanePlace { lane, place })?
+        {
+            return Ok(());
+        }
+        self.stage.copy(&self.format, record)
+    }
+
+    /// Releases each ring up to its first record that is still lent.
+    fn release(&mut self) {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let lent = self.stage.lent().find(|lent| lent.lane == index);
+            let position = lent.map_or(lane.walked(), |lent| lent.place.begin());
+            lane.release_to(position);
+        }
+    }
+}
+
+/// `Default` is not const.
+const EMPTY: Ledger =
+    Ledger { offered: 0, accepted: 0, refused: 0, delivered: 0, overwritten: 0, undeliverable: 0 };
+
+/// The sink took no byte and did not say that it was blocked: it will never
+/// take any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// Bytes that were to be written.
+    pub pending: usize,
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the sink took none of {} bytes and was not blocked", self.pending)
+    }
+}
+
+impl Error for Stuck {}
+
+/// Why a round of [`Pump::drive`] failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriveError<E> {
+    /// The sink reported an error.
+    Sink(E),
+    /// The sink took nothing.
+    Stuck(Stuck),
+    /// The sink says that it took more than it was given.
+    PastEnd(PastEnd),
+}
+
+impl<E: fmt::Display> fmt::Display for DriveError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sink(error) => error.fmt(f),
+            Self::Stuck(stuck) => stuck.fmt(f),
+            Self::PastEnd(past_end) => past_end.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> Error for DriveError<E> {}

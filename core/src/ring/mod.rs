@@ -1,0 +1,252 @@
+//! Bytes waiting to leave: a lock-free ring of variable-length records with
+//! one producer.
+//!
+//! ```
+//! use forebay::ring::Ring;
+//!
+//! static RING: Ring<256> = Ring::new();
+//!
+//! let (mut producer, mut consumer) = RING.split_once().expect("split here only");
+//!
+//! // The producer, an interrupt perhaps, writes in place:
+//! let mut grant = producer.reserve(5)?;
+//! grant.copy_from_slice(b"drops");
+//! grant.commit();
+//!
+//! // The consumer borrows what is committed and releases it when it has left:
+//! let records: Vec<&[u8]> = consumer.records().collect();
+//! assert_eq!(records, [b"drops"]);
+//! consumer.release(1);
+//! assert!(consumer.records().next().is_none());
+//! # Ok::<(), forebay::ring::ReserveError>(())
+//! ```
+//!
+//! [`Producer::reserve`] lends room or says how much there is; it never waits.
+//! [`Grant::commit`] publishes the record with one store; until then nobody
+//! sees it, and a grant that is dropped leaves nothing. Both sides use loads
+//! and stores alone, so a Cortex-M0 without compare-and-swap will do.
+//!
+//! Two kinds of ring give the same two handles: [`Ring`], of constant capacity
+//! for a `static` or the stack, and, with the feature `alloc`, [`heap`], of a
+//! capacity chosen at run time, whose handles keep it alive.
+//!
+//! # Implementation
+//!
+//! Positions count bytes since the ring was made and wrap with the machine
+//! word; the capacity is a power of two, so `position & (capacity - 1)` is
+//! the place in memory. A record is a header word of four bytes and the
+//! payload, filled up to a multiple of four:
+//!
+//! ```text
+//!            head                 walked        tail
+//!   | zeros    | lent to the reader | committed   | zeros ... |
+//!              |<------ at most the capacity ---->|
+//!
+//!   record:  | payload length + 1 | payload ... | fill to 4 |
+//!   padding: | PAD | span         |  (to the end of memory, before a record
+//!                                      that would wrap)
+//! ```
+//!
+//! Invariants:
+//!
+//! - **room**: `tail - head <= capacity`.
+//! - **zeros**: every byte of `[tail, head + capacity)` is zero, but for the
+//!   span of a grant. So a header word that is not zero was stored by a commit.
+//! - **ownership**: `[tail, head + capacity)` is the producer's, `[head, tail)`
+//!   is the consumer's once committed. The producer alone moves `tail`, which
+//!   nobody else reads; the consumer alone moves `head`.
+//!
+//! Two edges order everything: the producer's Release store of a header with
+//! the consumer's Acquire load of it (the payload is written before it is
+//! read), and the consumer's Release store of `head` with the producer's
+//! Acquire load of it (the span is wiped before it is written again).
+
+mod consumer;
+#[cfg(feature = "alloc")]
+pub mod heap;
+mod memory;
+mod producer;
+
+use core::{error::Error, fmt};
+
+pub(crate) use consumer::Place;
+pub use consumer::{Consumer, Records};
+#[cfg(not(forebay_loom))]
+pub use inline::Ring;
+pub use producer::{Grant, Producer, ReserveError};
+
+use crate::sync::{AtomicBool, AtomicUsize};
+
+/// Bytes of a record's header word, and the alignment of records.
+const HEADER_LEN: usize = 4;
+/// Marks a header word as padding to the end of the memory.
+const PAD: u32 = 1 << 31;
+
+/// The least capacity of a ring in bytes.
+pub const CAPACITY_MIN: usize = 16;
+/// The greatest capacity of a ring in bytes: a header word counts spans in 31
+/// bits.
+pub const CAPACITY_MAX: usize = 1 << 30;
+
+/// Where positions begin. Tests and models begin just before the word wraps,
+/// two of the smallest records before the end of the memory.
+const FIRST_POSITION: usize =
+    if cfg!(any(test, forebay_loom)) { usize::MAX - (2 * span(4) - 1) } else { 0 };
+
+/// The longest record in bytes that a ring of `capacity` bytes takes: half of
+/// it, less the header, so that a record fits wherever it falls.
+#[must_use]
+pub const fn record_len_max(capacity: usize) -> usize {
+    capacity / 2 - HEADER_LEN
+}
+
+/// Bytes that a record of `len` bytes takes in the ring.
+const fn span(len: usize) -> usize {
+    (HEADER_LEN + len).next_multiple_of(HEADER_LEN)
+}
+
+/// The capacity of a ring is not a power of two in the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadCapacity {
+    /// The capacity asked for in bytes.
+    pub capacity: usize,
+}
+
+impl fmt::Display for BadCapacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a ring of {} bytes: the capacity is a power of two from {CAPACITY_MIN} to {CAPACITY_MAX}",
+            self.capacity
+        )
+    }
+}
+
+impl Error for BadCapacity {}
+
+const fn check_capacity(capacity: usize) -> Result<usize, BadCapacity> {
+    if capacity.is_power_of_two() && capacity >= CAPACITY_MIN && capacity <= CAPACITY_MAX {
+        Ok(capacity)
+    } else {
+        Err(BadCapacity { capacity })
+    }
+}
+
+/// The words that both sides see.
+#[derive(Debug)]
+#[cfg_attr(target_pointer_width = "64", repr(align(128)))]
+struct Control {
+    /// Stored by the consumer alone: all before it has been released.
+    head: AtomicUsize,
+    /// Stored by the producer alone, last: it will commit nothing more.
+    producer_gone: AtomicBool,
+    /// Stored by the consumer alone, last: it will release nothing more.
+    consumer_gone: AtomicBool,
+}
+
+impl Control {
+    #[cfg(not(forebay_loom))]
+    const fn new() -> Self {
+        Self {
+            head: AtomicUsize::new(FIRST_POSITION),
+            producer_gone: AtomicBool::new(false),
+            consumer_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// loom's atomics are not const.
+    #[cfg(forebay_loom)]
+    fn new() -> Self {
+        Self {
+            head: AtomicUsize::new(FIRST_POSITION),
+            producer_gone: AtomicBool::new(false),
+            consumer_gone: AtomicBool::new(false),
+        }
+    }
+}
+
+#[cfg(not(forebay_loom))]
+mod inline {
+    use core::sync::atomic::Ordering;
+
+    use super::{CAPACITY_MAX, CAPACITY_MIN, Consumer, Control, Producer, memory::Inline};
+    use crate::sync::AtomicBool;
+
+    /// A ring of `N` bytes in place, for a `static` or the stack.
+    ///
+    /// `N` is a power of two from [`CAPACITY_MIN`](super::CAPACITY_MIN) to
+    /// [`CAPACITY_MAX`](super::CAPACITY_MAX); others do not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// static RING: forebay::ring::Ring<100> = forebay::ring::Ring::new();
+    /// ```
+    #[derive(Debug)]
+    pub struct Ring<const N: usize> {
+        control: Control,
+        split: AtomicBool,
+        memory: Inline<N>,
+    }
+
+    impl<const N: usize> Ring<N> {
+        /// The longest record in bytes.
+        pub const RECORD_LEN_MAX: usize = super::record_len_max(N);
+
+        /// An empty ring.
+        #[must_use]
+        pub const fn new() -> Self {
+            const {
+                assert!(N.is_power_of_two(), "the capacity of a ring is a power of two");
+                assert!(N >= CAPACITY_MIN, "the capacity of a ring is at least 16 bytes");
+                assert!(N <= CAPACITY_MAX, "the capacity of a ring is at most 1 GiB");
+            }
+            Self { control: Control::new(), split: AtomicBool::new(false), memory: Inline::new() }
+        }
+
+        /// Makes the two handles of a ring that nobody else has. What an
+        /// earlier pair left in the ring is gone.
+        pub fn split(&mut self) -> (Producer<'_>, Consumer<'_>) {
+            self.control = Control::new();
+            *self.split.get_mut() = true;
+            self.memory.wipe();
+            let region = self.memory.region(&self.control);
+            // SAFETY: `&mut self` proves that no other handle is alive, and
+            // the memory and the control have just been made new.
+            unsafe { super::pair(region) }
+        }
+
+        /// Makes the two handles of a shared ring, a `static` for example; on
+        /// the second call, and after [`split`](Ring::split), `None`.
+        ///
+        /// Targets without compare-and-swap have no way to do this safely:
+        /// there, get a `&'static mut Ring` from `static_cell` or
+        /// `cortex_m::singleton!` and use [`split`](Ring::split).
+        #[cfg(target_has_atomic = "8")]
+        pub fn split_once(&self) -> Option<(Producer<'_>, Consumer<'_>)> {
+            // Relaxed: only one caller ever sees `false`, and it reads nothing
+            // that another has written.
+            if self.split.swap(true, Ordering::Relaxed) {
+                return None;
+            }
+            let region = self.memory.region(&self.control);
+            // SAFETY: the swap gives `false` to one caller at most, `split`
+            // sets it too, so these are the ring's first handles.
+            Some(unsafe { super::pair(region) })
+        }
+    }
+
+    impl<const N: usize> Default for Ring<N> {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+}
+
+/// Makes the handles of a ring.
+///
+/// # Safety
+///
+/// The region is all zeros and its control words are new, no other handle of it
+/// is or will be made while these live, and it lives as long as they do.
+unsafe fn pair(region: memory::Region<'_>) -> (Producer<'_>, Consumer<'_>) {
+    (Producer::new(region), Consumer::new(region))
+}

@@ -1,0 +1,333 @@
+//! Frames in the order in which they leave, some copied, some lent.
+//!
+//! The mechanism under [`Batch`](crate::Batch), whose lent payloads are
+//! slices, and [`Pump`](crate::Pump), whose lent payloads are places in a ring.
+//!
+//! # Implementation
+//!
+//! One buffer, used from both ends like a slotted page: bytes that leave grow
+//! up from the front, the frames' lengths (four bytes each) grow down from the
+//! back. A lent payload stands between two staged bytes, so it is kept with
+//! the number of staged bytes before it.
+//!
+//! ```text
+//!   0        sent            used                      slots          len
+//!   | has left | waits to leave | free                  | frame lengths |
+//!                   ^ before: a lent payload leaves here
+//! ```
+//!
+//! Invariant: `sent <= used <= slots <= buffer.len()`; the lengths of the
+//! frames that have not left, less `front_sent` of the first, sum up to the
+//! bytes that have not left, staged and lent. When nothing is left to leave,
+//! all places are reset, so that the buffer is used from its front again.
+
+use core::ops::Deref;
+
+use heapless::Deque;
+
+use crate::frame::{Encode, EncodeError};
+
+/// Bytes a frame's length takes at the back of the buffer.
+pub(crate) const SLOT_LEN: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct Stage<L, B, const SLICES: usize> {
+    buffer: B,
+    sent: usize,
+    used: usize,
+    /// Frames that have left, counted from the last reset.
+    frames_left: usize,
+    /// Frames put in, counted from the last reset.
+    frames: usize,
+    /// Bytes of the first frame not left that have left.
+    front_sent: usize,
+    /// Bytes that have not left, staged and lent.
+    pending: usize,
+    lent: Deque<Lent<L>, SLICES>,
+}
+
+/// A payload that leaves from where it lies.
+#[derive(Clone, Copy, Debug)]
+struct Lent<L> {
+    place: L,
+    /// Staged bytes that leave before it, counted from the buffer's front.
+    before: usize,
+    len: usize,
+    /// Bytes of it that have left.
+    sent: usize,
+}
+
+/// Why a frame did not go in.
+pub(crate) enum Refused {
+    Encode(EncodeError),
+    /// No room now.
+    Full {
+        needed: usize,
+        free: usize,
+    },
+}
+
+impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLICES> {
+    pub(crate) const fn new(buffer: B) -> Self {
+        Self {
+            buffer,
+            sent: 0,
+            used: 0,
+            frames_left: 0,
+            frames: 0,
+            front_sent: 0,
+            pending: 0,
+            lent: Deque::new(),
+        }
+    }
+
+    /// Bytes that have not left.
+    #[inline]
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Frames that have not wholly left.
+    #[inline]
+    pub(crate) fn frames(&self) -> usize {
+        self.frames - self.frames_left
+    }
+
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.as_ref().len()
+    }
+
+    /// Bytes of the buffer that a frame and its length may take now.
+    #[inline]
+    pub(crate) fn free(&self) -> usize {
+        self.capacity() - self.frames * SLOT_LEN - self.used
+    }
+
+    /// Whether one more lent payload keeps to `SLICES` slices: itself, and
+    /// staged bytes before and after it.
+    #[inline]
+    pub(crate) fn lends(&self) -> bool {
+        2 * self.lent.len() + 3 <= SLICES
+    }
+
+    /// Copies a whole frame in.
+    #[inline]
+    pub(crate) fn copy<F: Encode>(&mut self, format: &F, payload: &[u8]) -> Result<(), Refused> {
+        let (used, free) = (self.used, self.free());
+        let Some(room) = free.checked_sub(SLOT_LEN) else {
+            return Err(Refused::Full { needed: self.needed(format, payload.len()), free });
+        };
+        let out = &mut self.buffer.as_mut()[used..used + room];
+        let frame_len = match format.encode(payload, out) {
+            Ok(frame_len) => frame_len,
+            Err(EncodeError::NoRoom { needed, .. }) => {
+                return Err(Refused::Full { needed: needed.saturating_add(SLOT_LEN), free });
+            }
+            Err(error) => return Err(Refused::Encode(error)),
+        };
+        self.push_slot(frame_len)?;
+        self.used += frame_len;
+        self.pending += frame_len;
+        self.invariants();
+        Ok(())
+    }
+
+    /// Puts head and tail in and lends the payload. `Ok(false)`: the format
+    /// changes its payload, nothing was put in.
+    pub(crate) fn lend<F: Encode>(
+        &mut self,
+        format: &F,
+        payload: &[u8],
+        place: L,
+    ) -> Result<bool, Refused> {
+        let (used, free) = (self.used, self.free());
+        let Some(room) = free.checked_sub(SLOT_LEN) else {
+            return Err(Refused::Full { needed: SLOT_LEN, free });
+        };
+        let out = &mut self.buffer.as_mut()[used..used + room];
+        let envelope = match format.envelope(payload, out) {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return Ok(false),
+            Err(EncodeError::NoRoom { needed, .. }) => {
+                return Err(Refused::Full { needed: needed.saturating_add(SLOT_LEN), free });
+            }
+            Err(error) => return Err(Refused::Encode(error)),
+        };
+        let around = envelope.head_len + envelope.tail_len;
+        let len = payload.len();
+        let lent = Lent { place, before: used + envelope.head_len, len, sent: 0 };
+        // A slot whose frame was not lent would break the sum: lend first.
+        if self.lent.push_back(lent).is_err() {
+            return Err(Refused::Full { needed: around + SLOT_LEN, free });
+        }
+        if let Err(refused) = self.push_slot(around.saturating_add(len)) {
+            let _ = self.lent.pop_back();
+            return Err(refused);
+        }
+        self.used += around;
+        self.pending += around + len;
+        self.invariants();
+        Ok(true)
+    }
+
+    /// Room in the buffer that a copied frame may need at most, its length
+    /// included.
+    #[inline]
+    pub(crate) fn needed<F: Encode>(&self, format: &F, payload_len: usize) -> usize {
+        format.frame_len_max(payload_len).saturating_add(SLOT_LEN)
+    }
+
+    fn push_slot(&mut self, frame_len: usize) -> Result<(), Refused> {
+        let Ok(slot) = u32::try_from(frame_len) else {
+            let (payload_len, payload_len_max) = (frame_len, u32::MAX as usize);
+            return Err(Refused::Encode(EncodeError::TooLong { payload_len, payload_len_max }));
+        };
+        let at = self.capacity() - (self.frames + 1) * SLOT_LEN;
+        self.buffer.as_mut()[at..at + SLOT_LEN].copy_from_slice(&slot.to_le_bytes());
+        self.frames += 1;
+        Ok(())
+    }
+
+    fn slot(&self, frame: usize) -> usize {
+        let at = self.capacity() - (frame + 1) * SLOT_LEN;
+        let mut slot = [0; SLOT_LEN];
+        slot.copy_from_slice(&self.buffer.as_ref()[at..at + SLOT_LEN]);
+        u32::from_le_bytes(slot) as usize
+    }
+
+    /// All that has not left, in order. `find` turns a place into its bytes.
+    pub(crate) fn slices<'s>(&'s self, find: impl Fn(L) -> &'s [u8]) -> Slices<'s, SLICES> {
+        let staged = self.buffer.as_ref();
+        let mut slices = Slices { slices: [&[]; SLICES], len: 0 };
+        // `lends` keeps the count: each lent payload adds itself and the
+        // staged bytes before it, and one slice follows the last.
+        let mut push = |slice: &'s [u8]| {
+            if let (false, Some(free)) = (slice.is_empty(), slices.slices.get_mut(slices.len)) {
+                *free = slice;
+                slices.len += 1;
+            }
+        };
+        let mut at = self.sent;
+        for lent in &self.lent {
+            push(&staged[at..lent.before]);
+            push(&find(lent.place)[lent.sent..lent.len]);
+            at = lent.before;
+        }
+        push(&staged[at..self.used]);
+        debug_assert_eq!(slices.len_bytes(), self.pending);
+        slices
+    }
+
+    /// The places of the lent payloads that have not wholly left, in order.
+    pub(crate) fn lent(&self) -> impl Iterator<Item = L> + '_ {
+        self.lent.iter().map(|lent| lent.place)
+    }
+
+    /// Moves past `len` bytes that have left; returns how many frames ended
+    /// within them. `len` is at most [`pending`](Stage::pending).
+    pub(crate) fn advance(&mut self, len: usize) -> usize {
+        debug_assert!(len <= self.pending);
+        if len == self.pending {
+            let frames = self.frames();
+            self.reset();
+            return frames;
+        }
+        self.pending -= len;
+        self.advance_bytes(len);
+        let frames = self.advance_frames(len);
+        self.invariants();
+        frames
+    }
+
+    fn advance_bytes(&mut self, mut len: usize) {
+        while let Some(lent) = self.lent.front_mut() {
+            let staged = lent.before - self.sent;
+            if len < staged {
+                break;
+            }
+            self.sent = lent.before;
+            len -= staged;
+            let left = lent.len - lent.sent;
+            if len < left {
+                lent.sent += len;
+                return;
+            }
+            len -= left;
+            self.lent.pop_front();
+        }
+        self.sent += len;
+    }
+
+    fn advance_frames(&mut self, len: usize) -> usize {
+        let before = self.frames_left;
+        self.front_sent += len;
+        while self.frames_left < self.frames {
+            let frame_len = self.slot(self.frames_left);
+            if self.front_sent < frame_len {
+                break;
+            }
+            self.front_sent -= frame_len;
+            self.frames_left += 1;
+        }
+        self.frames_left - before
+    }
+
+    fn reset(&mut self) {
+        self.sent = 0;
+        self.used = 0;
+        self.frames = 0;
+        self.frames_left = 0;
+        self.front_sent = 0;
+        self.pending = 0;
+        self.lent.clear();
+    }
+
+    fn invariants(&self) {
+        if cfg!(debug_assertions) {
+            assert!(self.sent <= self.used);
+            assert!(self.used + self.frames * SLOT_LEN <= self.capacity());
+            let frames: usize = (self.frames_left..self.frames).map(|frame| self.slot(frame)).sum();
+            assert_eq!(frames - self.front_sent, self.pending);
+            let lent: usize = self.lent.iter().map(|lent| lent.len - lent.sent).sum();
+            assert_eq!(self.used - self.sent + lent, self.pending);
+        }
+    }
+}
+
+/// What is to leave, in order, as at most `SLICES` slices; none of them is
+/// empty.
+///
+/// ```
+/// use forebay::Batch;
+/// use forebay::frame::Prefixed;
+///
+/// let mut batch: Batch<[u8; 256]> = Batch::new([0; 256]);
+/// batch.push(&Prefixed::flatstream(64), b"a")?;
+/// batch.push(&Prefixed::flatstream(64), b"b")?;
+/// let slices = batch.slices();
+/// assert_eq!(slices[..], [b"\x01\0\0\0a\x01\0\0\0b"]);
+/// assert_eq!(slices.len_bytes(), 10);
+/// # Ok::<(), forebay::batch::PushError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Slices<'s, const SLICES: usize> {
+    slices: [&'s [u8]; SLICES],
+    len: usize,
+}
+
+impl<const SLICES: usize> Slices<'_, SLICES> {
+    /// The sum of the slices' lengths in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.iter().map(|slice| slice.len()).sum()
+    }
+}
+
+impl<'s, const SLICES: usize> Deref for Slices<'s, SLICES> {
+    type Target = [&'s [u8]];
+
+    fn deref(&self) -> &Self::Target {
+        self.slices.get(..self.len).unwrap_or_default()
+    }
+}

@@ -1,0 +1,2 @@
+//! forebay on Linux.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Models of forebay's rings; see `tests/`.

@@ -1,0 +1,2 @@
+//! forebay on any system with std.
+#![forbid(unsafe_code)]
