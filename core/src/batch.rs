@@ -145,6 +145,12 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
         Ok(self.stage.advance(len))
     }
 
+    /// Takes back what has left of the first frame, so that a new peer gets it
+    /// from its beginning; returns how many bytes that were.
+    pub fn rewind(&mut self) -> usize {
+        self.stage.rewind()
+    }
+
     /// Bytes that have not left.
     #[must_use]
     pub fn len_bytes(&self) -> usize {

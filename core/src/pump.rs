@@ -192,6 +192,13 @@ where
         Ok(frames)
     }
 
+    /// Takes back what has left of the first frame, so that a new peer gets it
+    /// from its beginning; returns how many bytes that were. To be called when
+    /// the sink's stream has been replaced by a new one.
+    pub fn rewind(&mut self) -> usize {
+        self.stage.rewind()
+    }
+
     /// Fills, writes once and takes the answer.
     ///
     /// # Errors

@@ -16,6 +16,9 @@
 //!                   ^ before: a lent payload leaves here
 //! ```
 //!
+//! A frame stays, lent payload and all, until its last byte has left, so that
+//! it can be sent again from its beginning to a new peer.
+//!
 //! Invariant: `sent <= used <= slots <= buffer.len()`; the lengths of the
 //! frames that have not left, less `front_sent` of the first, sum up to the
 //! bytes that have not left, staged and lent. When nothing is left to leave,
@@ -28,7 +31,11 @@ use heapless::Deque;
 use crate::frame::{Encode, EncodeError};
 
 /// Bytes a frame's length takes at the back of the buffer.
-pub(crate) const SLOT_LEN: usize = 4;
+const SLOT_LEN: usize = 4;
+/// Marks the length of a frame whose payload is lent.
+const LENT: u32 = 1 << 31;
+/// The longest frame: a length of 31 bits.
+const FRAME_LEN_MAX: usize = (LENT - 1) as usize;
 
 #[derive(Debug)]
 pub(crate) struct Stage<L, B, const SLICES: usize> {
@@ -126,7 +133,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             }
             Err(error) => return Err(Refused::Encode(error)),
         };
-        self.push_slot(frame_len)?;
+        self.push_slot(frame_len, 0)?;
         self.used += frame_len;
         self.pending += frame_len;
         self.invariants();
@@ -161,7 +168,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         if self.lent.push_back(lent).is_err() {
             return Err(Refused::Full { needed: around + SLOT_LEN, free });
         }
-        if let Err(refused) = self.push_slot(around.saturating_add(len)) {
+        if let Err(refused) = self.push_slot(around.saturating_add(len), LENT) {
             let _ = self.lent.pop_back();
             return Err(refused);
         }
@@ -178,22 +185,28 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         format.frame_len_max(payload_len).saturating_add(SLOT_LEN)
     }
 
-    fn push_slot(&mut self, frame_len: usize) -> Result<(), Refused> {
-        let Ok(slot) = u32::try_from(frame_len) else {
-            let (payload_len, payload_len_max) = (frame_len, u32::MAX as usize);
+    fn push_slot(&mut self, frame_len: usize, lent: u32) -> Result<(), Refused> {
+        if frame_len > FRAME_LEN_MAX {
+            let (payload_len, payload_len_max) = (frame_len, FRAME_LEN_MAX);
             return Err(Refused::Encode(EncodeError::TooLong { payload_len, payload_len_max }));
-        };
+        }
+        // 31 bits, as just checked.
+        #[allow(clippy::cast_possible_truncation)]
+        let slot = frame_len as u32 | lent;
         let at = self.capacity() - (self.frames + 1) * SLOT_LEN;
         self.buffer.as_mut()[at..at + SLOT_LEN].copy_from_slice(&slot.to_le_bytes());
         self.frames += 1;
         Ok(())
     }
 
-    fn slot(&self, frame: usize) -> usize {
+    /// The length of a frame, counted from the last reset, and whether its
+    /// payload is lent.
+    fn slot(&self, frame: usize) -> (usize, bool) {
         let at = self.capacity() - (frame + 1) * SLOT_LEN;
         let mut slot = [0; SLOT_LEN];
         slot.copy_from_slice(&self.buffer.as_ref()[at..at + SLOT_LEN]);
-        u32::from_le_bytes(slot) as usize
+        let slot = u32::from_le_bytes(slot);
+        ((slot & !LENT) as usize, slot & LENT != 0)
     }
 
     /// All that has not left, in order. `find` turns a place into its bytes.
@@ -209,7 +222,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             }
         };
         let mut at = self.sent;
-        for lent in &self.lent {
+        for lent in self.lent.iter().filter(|lent| lent.sent < lent.len) {
             push(&staged[at..lent.before]);
             push(&find(lent.place)[lent.sent..lent.len]);
             at = lent.before;
@@ -241,7 +254,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     }
 
     fn advance_bytes(&mut self, mut len: usize) {
-        while let Some(lent) = self.lent.front_mut() {
+        for lent in self.lent.iter_mut().filter(|lent| lent.sent < lent.len) {
             let staged = lent.before - self.sent;
             if len < staged {
                 break;
@@ -253,8 +266,8 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
                 lent.sent += len;
                 return;
             }
+            lent.sent = lent.len;
             len -= left;
-            self.lent.pop_front();
         }
         self.sent += len;
     }
@@ -263,14 +276,35 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         let before = self.frames_left;
         self.front_sent += len;
         while self.frames_left < self.frames {
-            let frame_len = self.slot(self.frames_left);
+            let (frame_len, lent) = self.slot(self.frames_left);
             if self.front_sent < frame_len {
                 break;
+            }
+            if lent {
+                self.lent.pop_front();
             }
             self.front_sent -= frame_len;
             self.frames_left += 1;
         }
         self.frames_left - before
+    }
+
+    /// Takes back what has left of the first frame, which is to leave again
+    /// from its beginning. Returns how many bytes that were.
+    pub(crate) fn rewind(&mut self) -> usize {
+        let taken_back = self.front_sent;
+        if taken_back > 0 {
+            let mut staged = taken_back;
+            if let ((_, true), Some(lent)) = (self.slot(self.frames_left), self.lent.front_mut()) {
+                staged -= lent.sent;
+                lent.sent = 0;
+            }
+            self.sent -= staged;
+            self.pending += taken_back;
+            self.front_sent = 0;
+            self.invariants();
+        }
+        taken_back
     }
 
     fn reset(&mut self) {
@@ -287,7 +321,8 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         if cfg!(debug_assertions) {
             assert!(self.sent <= self.used);
             assert!(self.used + self.frames * SLOT_LEN <= self.capacity());
-            let frames: usize = (self.frames_left..self.frames).map(|frame| self.slot(frame)).sum();
+            let frames: usize =
+                (self.frames_left..self.frames).map(|frame| self.slot(frame).0).sum();
             assert_eq!(frames - self.front_sent, self.pending);
             let lent: usize = self.lent.iter().map(|lent| lent.len - lent.sent).sum();
             assert_eq!(self.used - self.sent + lent, self.pending);
