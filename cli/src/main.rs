@@ -1,2 +1,35 @@
-//! The forebay command.
-fn main() {}
+//! The forebay command: demonstrates, sends, receives, encodes and decodes.
+
+#![forbid(unsafe_code)]
+
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Carries many small messages to one descriptor in few system calls.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send messages from threads through rings to a decoder, and compare.
+    Demo(demo::Args),
+}
+
+/// Exit statuses: 0 all went well, 1 damage or loss was seen, 2 the request
+/// could not be carried out (usage, files, peers).
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Demo(args) => demo::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("forebay: {error}");
+        ExitCode::from(2)
+    })
+}

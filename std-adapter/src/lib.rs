@@ -1,2 +1,50 @@
-//! forebay on any system with std.
+//! forebay on any system with std: [`std::io`] writers as sinks, readers as
+//! sources of frames, and a drainer that sleeps while nothing is to be done.
+//!
+//! ```
+//! use forebay_std::forebay::{checksum::CRC32, frame::Prefixed};
+//! use forebay_std::{Drainer, FrameReader, WriteSink};
+//!
+//! let format = Prefixed::native(1024, CRC32);
+//! let (reader, writer) = std::io::pipe()?;
+//!
+//! let mut drainer = Drainer::new(format, WriteSink::new(writer));
+//! let mut senders = [drainer.sender(1 << 12)?, drainer.sender(1 << 12)?];
+//! std::thread::scope(|threads| {
+//!     for sender in &mut senders {
+//!         threads.spawn(|| (0..10).for_each(|_| sender.send(b"drop").unwrap()));
+//!     }
+//! });
+//! drop(senders); // no more messages: the drainer finishes
+//! drainer.run()?;
+//! assert_eq!(drainer.ledger().delivered, 20);
+//! drop(drainer); // closes the pipe
+//!
+//! let mut frames = FrameReader::new(reader, format);
+//! let mut count = 0;
+//! while frames.fill()? {
+//!     while let Some(frame) = frames.next_frame()? {
+//!         assert_eq!(frame.payload, b"drop");
+//!         count += 1;
+//!     }
+//! }
+//! assert_eq!(count, 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! There is no unsafe code here, and nothing of a particular system; the sinks
+//! of `forebay-linux` plug into the same [`Drainer`].
+
 #![forbid(unsafe_code)]
+
+mod bell;
+mod drain;
+mod read;
+mod write;
+
+pub use bell::Bell;
+pub use drain::{Drained, Drainer, NoLane, SENDERS_MAX, Sender, SenderError, Wait};
+/// The core, whose types this crate's signatures name.
+pub use forebay;
+pub use read::FrameReader;
+pub use write::WriteSink;
