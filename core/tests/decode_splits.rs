@@ -106,27 +106,33 @@ fn encoding_is_the_descriptions() {
     }
 }
 
+fn short_streams(mut bench: Bench, len: usize) {
+    let frames = bench.frames(&[b"", b"\0", b"ab", b"", b"\0c\0"]);
+    for begin in [0, 1, 3] {
+        let stream = &frames[begin..][..len.min(frames.len() - begin)];
+        bench.check_every_chunking(stream);
+    }
+    let mut damaged = frames[..len.min(frames.len())].to_vec();
+    damaged[0] ^= 0x10;
+    bench.check_every_chunking(&damaged);
+}
+
 #[test]
 fn short_streams_in_every_chunking() {
-    for mut bench in members::all(5).into_iter().map(Bench::new) {
-        let frames = bench.frames(&[b"", b"\0", b"ab", b"", b"\0c\0"]);
-        let short = &frames[..frames.len().min(10)];
-        bench.check_every_chunking(short);
-        let mut damaged = short.to_vec();
-        damaged[0] ^= 0x10;
-        bench.check_every_chunking(&damaged);
-        bench.check_every_chunking(&bench.frames(&[b"a"])[1..]);
+    for member in members::all(5) {
+        short_streams(Bench::new(member), 8);
     }
 }
 
 #[test]
-fn noise_in_every_chunking() {
-    // The checks of all members are walked over; the rest differs in order.
-    let members = [members::native(3), members::flatstream(3), members::cobs_crc32(3)];
-    for mut bench in members.into_iter().chain(members::cobs(2)).map(Bench::new) {
+fn streams_of_12_bytes_in_every_chunking() {
+    let members = [members::native(5), members::flatstream(5), members::cobs_crc32(5)];
+    for member in members.into_iter().chain(members::cobs(2)) {
+        let mut bench = Bench::new(member);
         for noise in NOISE {
             bench.check_every_chunking(noise);
         }
+        short_streams(bench, 12);
     }
 }
 
@@ -300,7 +306,12 @@ proptest! {
         let outcome = drive::decode(format, &stream, pieces, &mut bench.buffers[0]);
         let mut sent = payloads.iter();
         for payload in outcome.payloads() {
-            prop_assert!(sent.any(|sent| sent == payload), "not sent, or not then: {:02x?}", payload);
+            // CRC-32 of nothing is zero, so five 01 are an empty frame, and
+            // zeros are stuffed as 01: damage can cut one out of them.
+            if !(cobs && payload.is_empty()) {
+                let was_sent = sent.any(|sent| sent == payload);
+                prop_assert!(was_sent, "not sent, or not then: {:02x?}", payload);
+            }
         }
         if harms.is_empty() {
             prop_assert_eq!(outcome.payloads().len(), payloads.len());

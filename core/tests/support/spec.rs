@@ -22,11 +22,11 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn payloads(&self) -> Vec<&[u8]> {
-        let payload = |event| match event {
-            &Event::Frame { ref payload, .. } => Some(&payload[..]),
+        let payloads = self.events.iter().filter_map(|event| match event {
+            Event::Frame { payload, .. } => Some(&payload[..]),
             Event::Damage { .. } => None,
-        };
-        self.events.iter().filter_map(payload).collect()
+        });
+        payloads.collect()
     }
 
     fn frame(&mut self, offset: usize, frame_len: usize, payload: &[u8]) {
@@ -75,6 +75,10 @@ impl Spec {
         }
     }
 }
+
+/// What is wrong, and how many bytes that concerns: `None` when nothing tells
+/// where the next frame is.
+type Wrong = (Option<usize>, Reason);
 
 /// `length | head check | [checksum] | payload | [checksum]`.
 #[derive(Clone, Copy, Debug)]
@@ -140,10 +144,8 @@ impl Prefixed {
         Ok(len.try_into().unwrap())
     }
 
-    /// The frame at the front of `rest`: its length and payload, or what is
-    /// wrong and how many bytes that concerns, `None` when nothing tells where
-    /// the next frame is.
-    fn frame<'s>(&self, rest: &'s [u8]) -> Result<(usize, &'s [u8]), (Option<usize>, Reason)> {
+    /// The frame at the front of `rest`: its length and payload.
+    fn frame<'s>(&self, rest: &'s [u8]) -> Result<(usize, &'s [u8]), Wrong> {
         let received = rest.len();
         let truncated = |needed| (Some(received), Reason::Truncated { received, needed });
         let lead = rest.get(..self.lead_len()).ok_or(truncated(self.lead_len()))?;
