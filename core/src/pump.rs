@@ -138,10 +138,11 @@ where
         self
     }
 
-    /// Sets the most frames in a batch.
+    /// Sets the most frames in a batch, at least one.
     #[must_use]
     pub fn frames_max(mut self, frames: usize) -> Self {
-        self.frames_max = frames;
+        // With none at all nothing would ever leave.
+        self.frames_max = frames.max(1);
         self
     }
 
@@ -149,17 +150,27 @@ where
     /// frame goes alone.
     #[must_use]
     pub fn len_max(mut self, bytes: usize) -> Self {
-        self.len_max = bytes;
+        self.len_max = bytes.max(1);
         self
     }
 
-    /// Adds a ring to drain.
+    /// Adds a ring to drain. With all lanes taken, the lane of a ring that is
+    /// [finished](Consumer::is_finished) is given to it.
     ///
     /// # Errors
     ///
-    /// The consumer back when all lanes are taken.
+    /// The consumer back when no lane is free.
     pub fn add(&mut self, consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
-        self.lanes.push(consumer)
+        self.lanes.push(consumer).or_else(|consumer| {
+            // Nothing of a finished ring is lent, as that is not released.
+            match self.lanes.iter_mut().find(|lane| lane.is_finished()) {
+                Some(lane) => {
+                    *lane = consumer;
+                    Ok(())
+                }
+                None => Err(consumer),
+            }
+        })
     }
 
     /// Takes committed records into the batch and lends what is to be
