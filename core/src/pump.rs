@@ -145,10 +145,11 @@ where
         self
     }
 
-    /// Sets the most frames in a batch; 0 is as 1.
+    /// Sets the most frames in a batch, at least one.
     #[must_use]
     pub fn frames_max(mut self, frames: usize) -> Self {
-        self.frames_max = frames;
+        // With none at all nothing would ever leave.
+        self.frames_max = frames.max(1);
         self
     }
 
@@ -156,20 +157,30 @@ where
     /// shared FIFO. A longer frame goes alone.
     #[must_use]
     pub fn len_max(mut self, bytes: usize) -> Self {
-        self.len_max = bytes;
+        self.len_max = bytes.max(1);
         self
     }
 
     /// Adds a ring to drain, from the oldest record that has not been
-    /// released.
+    /// released. With all lanes taken, the lane of a ring that is
+    /// [finished](Consumer::is_finished) is given to it.
     ///
     /// # Errors
     ///
-    /// The consumer back when all lanes are taken.
+    /// The consumer back when no lane is free.
     pub fn add(&mut self, mut consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
         // Back to the records that were looked at and not released.
         consumer.release(0);
-        self.lanes.push(consumer)
+        self.lanes.push(consumer).or_else(|consumer| {
+            // Nothing of a finished ring is lent, as that is not released.
+            match self.lanes.iter_mut().find(|lane| lane.is_finished()) {
+                Some(lane) => {
+                    *lane = consumer;
+                    Ok(())
+                }
+                None => Err(consumer),
+            }
+        })
     }
 
     /// Takes committed records into the batch and lends what is to be
