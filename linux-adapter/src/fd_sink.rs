@@ -47,6 +47,16 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    fn of(fd: impl AsFd) -> io::Result<Self> {
+        Ok(match FileType::from_raw_mode(fstat(fd)?.st_mode) {
+            FileType::Socket => Self::Socket,
+            FileType::Fifo => Self::Pipe,
+            _ => Self::Other,
+        })
+    }
+}
+
 /// What a sink's system calls did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FdSinkCounts {
@@ -103,11 +113,7 @@ impl<Fd: AsFd> FdSink<Fd> {
     ///
     /// What `fstat(2)` reports.
     pub fn new(fd: Fd) -> io::Result<Self> {
-        let kind = match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
-            FileType::Socket => Kind::Socket,
-            FileType::Fifo => Kind::Pipe,
-            _ => Kind::Other,
-        };
+        let kind = Kind::of(&fd)?;
         let nosignal = kind == Kind::Pipe;
         Ok(Self { fd, kind, counts: FdSinkCounts::default(), tune: None, nosignal })
     }
@@ -156,6 +162,40 @@ impl<Fd: AsFd> FdSink<Fd> {
     /// Borrows the descriptor.
     pub const fn fd(&self) -> &Fd {
         &self.fd
+    }
+
+    /// Puts `fd` in the place of the descriptor, whose peer is gone, and gives
+    /// that one back; the counts go on. What had left of a frame went to the
+    /// old one: see [`Drainer::rewind`](forebay_std::Drainer::rewind).
+    ///
+    /// ```
+    /// use forebay_linux::FdSink;
+    /// use forebay_std::Drainer;
+    /// use forebay_std::forebay::frame::Plain;
+    ///
+    /// let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut drainer = Drainer::new(Plain, FdSink::new(near)?);
+    /// let mut sender = drainer.sender(1 << 12)?;
+    /// sender.send(b"to whoever is there")?;
+    /// drop(far);
+    /// assert!(drainer.flush().is_err());
+    ///
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+    /// drainer.sink_mut().replace(near)?;
+    /// drainer.rewind();
+    /// drainer.flush()?;
+    /// assert_eq!(drainer.ledger().delivered, 1);
+    /// assert_eq!(drainer.sink().counts().calls, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `fstat(2)` reports; the sink is as before.
+    pub fn replace(&mut self, fd: Fd) -> io::Result<Fd> {
+        self.kind = Kind::of(&fd)?;
+        self.nosignal = self.kind == Kind::Pipe;
+        Ok(std::mem::replace(&mut self.fd, fd))
     }
 
     /// Gives the descriptor back.

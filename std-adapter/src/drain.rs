@@ -142,6 +142,15 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         Self { pump: configure(pump), sink, bell: Arc::new(Bell::new()) }
     }
 
+    /// As [`new`](Drainer::new), with batches of up to `len` bytes, 64 KiB
+    /// otherwise. A format that changes its payloads on the way, so that they
+    /// cannot be lent from the ring, needs room here for its longest frame and
+    /// four bytes more; a longer one is undeliverable.
+    pub fn with_batch_len(len: usize, format: F, sink: S) -> Self {
+        let pump = Pump::new(format, vec![0; len].into_boxed_slice());
+        Self { pump, sink, bell: Arc::new(Bell::new()) }
+    }
+
     /// Makes a sender with a ring of `capacity` bytes.
     ///
     /// # Errors
@@ -178,8 +187,29 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         self.drain(When::Finished, Some(deadline))
     }
 
-    /// Drains until `deadline`, or until nothing is left to be sent: all that
-    /// was sent before this call has left then.
+    /// Drains until all that the senders have committed has left. Waits while
+    /// the sink is blocked, and never for a sender: for a thread that itself
+    /// sends, before it waits for something else.
+    ///
+    /// ```
+    /// # use forebay_std::{Drainer, WriteSink, forebay::frame::Plain};
+    /// let mut drainer = Drainer::new(Plain, WriteSink::new(vec![]));
+    /// let mut sender = drainer.sender(1 << 12)?;
+    /// sender.send(b"gone before ")?;
+    /// sender.send(b"the next read")?;
+    /// drainer.flush()?;
+    /// assert_eq!(drainer.sink().writer(), b"gone before the next read");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Drainer::run).
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.drain(When::Idle, None).map(|_| ())
+    }
+
+    /// As [`flush`](Drainer::flush), until `deadline` at most.
     ///
     /// # Errors
     ///
