@@ -67,3 +67,30 @@ impl fmt::Display for HexError {
 }
 
 impl Error for HexError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_comes_back_from_digits_of_either_case() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut digits = Vec::new();
+        encode(&bytes, &mut digits);
+        assert_eq!(&digits[..8], b"00010203");
+        for digits in [digits.to_ascii_lowercase(), digits.to_ascii_uppercase()] {
+            let mut decoded = Vec::new();
+            assert_eq!(decode(&digits, &mut decoded), Ok(()));
+            assert_eq!(decoded, bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_no_digit_is_told_by_its_column() {
+        let error = |digits: &[u8]| decode(digits, &mut Vec::new()).unwrap_err();
+        assert_eq!(error(b"00 1"), HexError::Digit { byte: b' ', column: 3 });
+        assert_eq!(error(b"000g"), HexError::Digit { byte: b'g', column: 4 });
+        assert_eq!(error(b"00\xff"), HexError::Digit { byte: 0xFF, column: 3 });
+        assert_eq!(error(b"000"), HexError::Odd { digits: 3 });
+    }
+}

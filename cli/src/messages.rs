@@ -209,3 +209,93 @@ enum Found {
     TooLong { len: u64 },
     Truncated { received: u64, needed: u64 },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN_MAX: usize = 5;
+
+    /// Gives at most so many bytes a read.
+    struct Drip<'a>(&'a [u8], usize);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let len = self.1.min(self.0.len()).min(buffer.len());
+            let (now, later) = self.0.split_at(len);
+            buffer[..len].copy_from_slice(now);
+            self.0 = later;
+            Ok(len)
+        }
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Owned {
+        Message(Vec<u8>),
+        TooLong(u64),
+        Truncated(u64, u64),
+    }
+    use Owned::{Message, TooLong, Truncated};
+
+    /// The items of `input`, which are the same however it is chunked.
+    fn items(cut: Cut, input: &[u8]) -> Vec<Owned> {
+        let by = |chunk| {
+            let mut messages = Messages::new(Drip(input, chunk), cut, LEN_MAX);
+            let mut items = Vec::new();
+            while messages.fill().unwrap() {
+                while let Some(item) = messages.next() {
+                    items.push(match item {
+                        Item::Message(message) => Message(message.to_vec()),
+                        Item::TooLong { len } => TooLong(len),
+                        Item::Truncated { received, needed } => Truncated(received, needed),
+                    });
+                }
+            }
+            assert_eq!(messages.number(), items.len() as u64);
+            items
+        };
+        let whole = by(usize::MAX);
+        for chunk in 1..=input.len() {
+            assert_eq!(by(chunk), whole, "{chunk} bytes a read");
+        }
+        whole
+    }
+
+    fn message(bytes: &[u8]) -> Owned {
+        Message(bytes.to_vec())
+    }
+
+    #[test]
+    fn lines_keep_their_newlines() {
+        assert_eq!(items(Cut::Lines, b""), []);
+        assert_eq!(
+            items(Cut::Lines, b"a\n\n\r\n\0\xff\nabcd\nend"),
+            [b"a\n", &b"\n"[..], b"\r\n", b"\0\xff\n", b"abcd\n", b"end"].map(message)
+        );
+    }
+
+    #[test]
+    fn lines_over_the_maximum_are_told_with_their_length() {
+        assert_eq!(
+            items(Cut::Lines, b"abcde\nb\nabcdefghijkl\nc\nabcdef"),
+            [TooLong(6), message(b"b\n"), TooLong(13), message(b"c\n"), TooLong(6)]
+        );
+    }
+
+    #[test]
+    fn binary_messages_are_as_long_as_they_say() {
+        assert_eq!(items(Cut::Binary, b""), []);
+        assert_eq!(
+            items(Cut::Binary, b"\x02\0\0\0a\n\0\0\0\0\x06\0\0\0abcdef\x05\0\0\0abcde"),
+            [message(b"a\n"), message(b""), TooLong(6), message(b"abcde")]
+        );
+    }
+
+    #[test]
+    fn a_binary_message_that_is_cut_short_is_told() {
+        assert_eq!(items(Cut::Binary, b"\x02\0\0\0ab\x02"), [message(b"ab"), Truncated(1, 4)]);
+        assert_eq!(items(Cut::Binary, b"\x02\0\0\0a"), [Truncated(5, 6)]);
+        assert_eq!(items(Cut::Binary, b"\x06\0\0\0"), [Truncated(4, 10)]);
+        assert_eq!(items(Cut::Binary, b"\xff\xff\xff\xffabc"), [Truncated(7, 4 + 0xFFFF_FFFF)]);
+    }
+}

@@ -72,3 +72,29 @@ impl fmt::Display for TargetError {
 }
 
 impl Error for TargetError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_named_as_they_are_shown() {
+        for text in ["unix:a:b", "tcp:host:0", "tcp:[::1]:65535", "file:/dev/null", "stdio:"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_told_with_what_is_missing() {
+        use TargetError::{Address, NoPath, Unknown};
+        for text in ["", "unix", "udp:host:1", "stdio:x"] {
+            assert_eq!(text.parse::<Target>(), Err(Unknown(text.to_owned())));
+        }
+        for text in ["unix:", "file:"] {
+            assert_eq!(text.parse::<Target>(), Err(NoPath(text.to_owned())));
+        }
+        for text in ["tcp:", "tcp:host", "tcp::1", "tcp:host:", "tcp:host:65536"] {
+            assert_eq!(text.parse::<Target>(), Err(Address(text.to_owned())));
+        }
+    }
+}
