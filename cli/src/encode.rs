@@ -90,10 +90,10 @@ impl fmt::Display for LineError {
         let line = self.line;
         match &self.reason {
             Reason::Hex(error) => write!(f, "line {line}, {error}"),
-            Reason::LineTooLong { len, payload_len_max } => write!(
-                f,
-                "line {line}: {len} bytes, the longest payload is {payload_len_max}, two digits each"
-            ),
+            Reason::LineTooLong { len, payload_len_max } => {
+                let digits = 2 * payload_len_max;
+                write!(f, "line {line}: {len} bytes, a payload of {payload_len_max} takes {digits}")
+            }
             Reason::Encode(error) => write!(f, "line {line}: {error}"),
         }
     }
