@@ -148,12 +148,7 @@ impl<'g> Group<'g> {
 
     /// Adds forebay's way to do the work.
     #[must_use]
-    pub fn ours(
-        self,
-        name: &'static str,
-        goals: &[Goal],
-        run: impl FnMut() -> Round + 'g,
-    ) -> Self {
+    pub fn ours(self, name: &'static str, goals: &[Goal], run: impl FnMut() -> Round + 'g) -> Self {
         self.add(name, Role::Ours, goals, run)
     }
 
