@@ -58,6 +58,9 @@
 //! nothing is being discarded the frame at `consumed` fits the buffer, since a
 //! format refuses a length over its maximum before it waits for one.
 
+#[cfg(feature = "embedded-io")]
+mod source;
+
 use core::{error::Error, fmt};
 
 use crate::frame::{Decode, Reason, Resync, Step};

@@ -38,6 +38,9 @@
 //! delivered or undeliverable; a ring's head never passes a lent record that
 //! has not left.
 
+#[cfg(feature = "embedded-io-async")]
+mod drive_async;
+
 use core::{error::Error, fmt};
 
 use heapless::Vec;
@@ -212,6 +215,11 @@ where
             return Ok(Drive::Idle);
         }
         let progress = sink.write(&slices);
+        self.answered(progress)
+    }
+
+    /// Counts one call of the sink and takes its answer.
+    fn answered<E>(&mut self, progress: Result<Progress, E>) -> Result<Drive, DriveError<E>> {
         let pending = self.pending();
         self.counts.writes += 1;
         match progress.map_err(DriveError::Sink)? {
