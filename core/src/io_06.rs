@@ -39,6 +39,7 @@ impl<T> Io06<T> {
 
 /// An error of `embedded-io` 0.6 as one of 0.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Error06<E>(pub E);
 
 impl<E: embedded_io_06::Error> fmt::Display for Error06<E> {

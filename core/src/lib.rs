@@ -74,6 +74,7 @@
 //! | `embedded-io` | `sink::EmbeddedIo`, `Decoder::read_from` |
 //! | `embedded-io-async` | `Pump::drive_async`, `Decoder::read_from_async` |
 //! | `embedded-io-06` | `io_06::Io06`: `embedded-io` 0.6 as 0.7 |
+//! | `defmt` | `defmt::Format` for every error and counter |
 //! | `critical-section` | `Ring::split_once` on targets without compare-and-swap |
 //! | `std` | run-time detection of processor features for `crc32fast` |
 

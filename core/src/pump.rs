@@ -82,6 +82,7 @@ struct LanePlace {
 
 /// How a pump's writes went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PumpCounts {
     /// Calls of the sink.
     pub writes: u64,
@@ -95,6 +96,7 @@ pub struct PumpCounts {
 
 /// What one round of [`Pump::drive`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Drive {
     /// There was nothing to write.
     Idle,
@@ -353,6 +355,7 @@ const EMPTY: Ledger =
 /// The sink took no byte and did not say that it was blocked: it will never
 /// take any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stuck {
     /// Bytes that were to be written.
     pub pending: usize,
@@ -368,6 +371,7 @@ impl Error for Stuck {}
 
 /// Why a round of [`Pump::drive`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DriveError<E> {
     /// The sink reported an error.

@@ -107,6 +107,7 @@ const fn span(len: usize) -> usize {
 
 /// The capacity of a ring is not a power of two in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BadCapacity {
     /// The capacity asked for in bytes.
     pub capacity: usize,
