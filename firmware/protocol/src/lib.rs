@@ -187,9 +187,7 @@ impl<'p> Command<'p> {
     pub fn encode(&self, out: &mut [u8; PAYLOAD_LEN_MAX]) -> usize {
         let (kind, parts): (u8, [&[u8]; 2]) = match self {
             Self::Echo(bytes) => (b'e', [bytes, &[]]),
-            Self::Ticks { more, at_once } => {
-                (b't', [&more.to_le_bytes(), &at_once.to_le_bytes()])
-            }
+            Self::Ticks { more, at_once } => (b't', [&more.to_le_bytes(), &at_once.to_le_bytes()]),
             Self::Report => (b'r', [&[]; 2]),
             Self::Exit => (b'x', [&[]; 2]),
         };
