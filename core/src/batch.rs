@@ -89,7 +89,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
     /// the format refuses the payload. The batch is as before.
     #[inline]
     pub fn push<F: Encode>(&mut self, format: &F, payload: &'a [u8]) -> Result<(), PushError> {
-        if payload.len() >= self.borrow_from && self.stage.lends() {
+        if payload.len() >= self.borrow_from {
             match self.stage.lend(format, payload, payload) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
