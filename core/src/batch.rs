@@ -173,6 +173,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
 
 /// Why a frame was not added to a [`Batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PushError {
     /// No room until the batch has been written.
@@ -213,6 +214,7 @@ impl Error for PushError {}
 
 /// More bytes are said to have left than there were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PastEnd {
     /// Bytes said to have left.
     pub len: usize,

@@ -45,6 +45,9 @@
 //! delivered or undeliverable; a ring's head never passes a lent record that
 //! has not left.
 
+#[cfg(feature = "embedded-io-async")]
+mod drive_async;
+
 use core::{error::Error, fmt};
 
 use heapless::Vec;
@@ -86,6 +89,7 @@ struct LanePlace {
 
 /// How a pump's writes went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PumpCounts {
     /// Calls of the sink.
     pub writes: u64,
@@ -99,6 +103,7 @@ pub struct PumpCounts {
 
 /// What one round of [`Pump::drive`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Drive {
     /// There was nothing to write.
     Idle,
@@ -233,6 +238,11 @@ where
             return Ok(Drive::Idle);
         }
         let progress = sink.write(&slices);
+        self.answered(progress)
+    }
+
+    /// Counts one call of the sink and takes its answer.
+    fn answered<E>(&mut self, progress: Result<Progress, E>) -> Result<Drive, DriveError<E>> {
         let pending = self.pending();
         self.counts.writes += 1;
         match progress.map_err(DriveError::Sink)? {
@@ -389,6 +399,7 @@ const EMPTY: Ledger =
 /// The sink took no byte and did not say that it was blocked: it will never
 /// take any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stuck {
     /// Bytes that were to be written.
     pub pending: usize,
@@ -404,6 +415,7 @@ impl Error for Stuck {}
 
 /// Why a round of [`Pump::drive`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DriveError<E> {
     /// The sink reported an error.

@@ -144,6 +144,7 @@ pub struct Envelope {
 
 /// Why a payload did not become a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EncodeError {
     /// The format, as configured, cannot carry this payload.
@@ -180,6 +181,7 @@ impl Error for EncodeError {}
 
 /// What is wrong with received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
     /// A length over the maximum.
