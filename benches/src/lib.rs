@@ -1,1 +1,3 @@
 //! What the benches share.
+
+#![forbid(unsafe_code)]
