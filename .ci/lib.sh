@@ -50,7 +50,8 @@ run_check() {
   "$SKIP") ;;
   *)
     failed=$((failed + 1))
-    reason="exit status $status"
+    reason=$(sed -n 's/^FAILED: //p' "$log" | tail -n 1)
+    reason=${reason:-exit status $status}
     if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then reason="stopped after $limit s"; fi
     row "$name" FAILED "$seconds" "$reason"
     echo "-- the end of $log"
