@@ -89,7 +89,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
     /// the format refuses the payload. The batch is as before.
     #[inline]
     pub fn push<F: Encode>(&mut self, format: &F, payload: &'a [u8]) -> Result<(), PushError> {
-        if payload.len() >= self.borrow_from && self.stage.lends() {
+        if payload.len() >= self.borrow_from {
             match self.stage.lend(format, payload, payload) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
@@ -163,15 +163,17 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
         self.stage.frames()
     }
 
-    /// Whether everything has left.
+    /// Whether everything has left. Frames of no bytes leave with the next
+    /// [`advance`](Batch::advance), of 0 if nothing else is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.stage.pending() == 0
+        self.stage.frames() == 0
     }
 }
 
 /// Why a frame was not added to a [`Batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PushError {
     /// No room until the batch has been written.
@@ -212,6 +214,7 @@ impl Error for PushError {}
 
 /// More bytes are said to have left than there were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PastEnd {
     /// Bytes said to have left.
     pub len: usize,

@@ -58,6 +58,9 @@
 //! nothing is being discarded the frame at `consumed` fits the buffer, since a
 //! format refuses a length over its maximum before it waits for one.
 
+#[cfg(feature = "embedded-io")]
+mod source;
+
 use core::{error::Error, fmt};
 
 use crate::frame::{Decode, Reason, Resync, Step};
@@ -105,6 +108,7 @@ pub struct Frame<'d> {
 
 /// Bytes that were no frame: where they began and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Damage {
     /// The first damaged byte, counted from the beginning of the stream.
     pub offset: u64,
@@ -122,6 +126,7 @@ impl Error for Damage {}
 
 /// What a decoder has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DecoderCounts {
     /// Frames given out.
     pub frames: u64,
@@ -134,6 +139,7 @@ pub struct DecoderCounts {
 
 /// A buffer shorter than the longest frame of its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BufferTooShort {
     /// [`Decode::frame_len_max`] of the format, in bytes.
     pub needed: usize,

@@ -34,9 +34,19 @@
 //! their own; from the first of them on, that ring is released only as they
 //! leave. [`wrote`](Pump::wrote) advances by exactly the bytes that went.
 //!
+//! Lanes take turns. A fill begins with the lane whose turn it is, gives each
+//! lane its share of the room, then what is left, and ends at the first record
+//! that does not fit. A turn ends when one of the lane's records has been taken
+//! or it has none: a record that needs more room than is left gets an emptier
+//! batch, and between two records of a waiting lane others fill fewer than
+//! `LANES` batches.
+//!
 //! Invariant: a record is in its ring, in the batch, or in the ledger as
 //! delivered or undeliverable; a ring's head never passes a lent record that
 //! has not left.
+
+#[cfg(feature = "embedded-io-async")]
+mod drive_async;
 
 use core::{error::Error, fmt};
 
@@ -62,7 +72,7 @@ pub struct Pump<'r, F, B, const LANES: usize, const SLICES: usize = 33> {
     lanes: Vec<Consumer<'r>, LANES>,
     stage: Stage<LanePlace, B, SLICES>,
     /// The lane that is served first by the next fill.
-    first: usize,
+    turn: usize,
     borrow_from: usize,
     frames_max: usize,
     len_max: usize,
@@ -79,6 +89,7 @@ struct LanePlace {
 
 /// How a pump's writes went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PumpCounts {
     /// Calls of the sink.
     pub writes: u64,
@@ -92,6 +103,7 @@ pub struct PumpCounts {
 
 /// What one round of [`Pump::drive`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Drive {
     /// There was nothing to write.
     Idle,
@@ -121,7 +133,7 @@ where
             format,
             lanes: Vec::new(),
             stage: Stage::new(buffer),
-            first: 0,
+            turn: 0,
             borrow_from: BORROW_FROM_DEFAULT,
             frames_max: usize::MAX,
             len_max: usize::MAX,
@@ -138,28 +150,42 @@ where
         self
     }
 
-    /// Sets the most frames in a batch.
+    /// Sets the most frames in a batch, at least one.
     #[must_use]
     pub fn frames_max(mut self, frames: usize) -> Self {
-        self.frames_max = frames;
+        // With none at all nothing would ever leave.
+        self.frames_max = frames.max(1);
         self
     }
 
-    /// Sets the most bytes in a batch, `PIPE_BUF` for a shared FIFO. A longer
-    /// frame goes alone.
+    /// Sets the most bytes in a batch, and so in a write: `PIPE_BUF` for a
+    /// shared FIFO. A longer frame goes alone.
     #[must_use]
     pub fn len_max(mut self, bytes: usize) -> Self {
-        self.len_max = bytes;
+        self.len_max = bytes.max(1);
         self
     }
 
-    /// Adds a ring to drain.
+    /// Adds a ring to drain, from the oldest record that has not been
+    /// released. With all lanes taken, the lane of a ring that is
+    /// [finished](Consumer::is_finished) is given to it.
     ///
     /// # Errors
     ///
-    /// The consumer back when all lanes are taken.
-    pub fn add(&mut self, consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
-        self.lanes.push(consumer)
+    /// The consumer back when no lane is free.
+    pub fn add(&mut self, mut consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
+        // Back to the records that were looked at and not released.
+        consumer.release(0);
+        self.lanes.push(consumer).or_else(|consumer| {
+            // Nothing of a finished ring is lent, as that is not released.
+            match self.lanes.iter_mut().find(|lane| lane.is_finished()) {
+                Some(lane) => {
+                    *lane = consumer;
+                    Ok(())
+                }
+                None => Err(consumer),
+            }
+        })
     }
 
     /// Takes committed records into the batch and lends what is to be
@@ -212,6 +238,11 @@ where
             return Ok(Drive::Idle);
         }
         let progress = sink.write(&slices);
+        self.answered(progress)
+    }
+
+    /// Counts one call of the sink and takes its answer.
+    fn answered<E>(&mut self, progress: Result<Progress, E>) -> Result<Drive, DriveError<E>> {
         let pending = self.pending();
         self.counts.writes += 1;
         match progress.map_err(DriveError::Sink)? {
@@ -260,43 +291,51 @@ where
         self.counts
     }
 
-    /// Takes committed records into the batch: from each lane its share, then
-    /// from each what still fits.
+    /// Takes committed records into the batch until it is full or the rings
+    /// are empty.
     fn take(&mut self) {
-        let lanes = self.lanes.len();
-        if lanes == 0 {
-            return;
-        }
-        let first = self.first;
-        self.first = if first + 1 < lanes { first + 1 } else { 0 };
-        let share = if lanes == 1 { usize::MAX } else { self.stage.free() / lanes };
-        for share in [share, usize::MAX] {
-            for turn in 0..lanes {
-                let lane = if first + turn < lanes { first + turn } else { first + turn - lanes };
-                if !self.take_lane(lane, share) {
-                    break;
-                }
-            }
-            if lanes == 1 {
+        loop {
+            self.take_lanes();
+            if self.stage.frames() == 0 || self.stage.pending() > 0 {
                 break;
             }
-        }
-        if self.stage.pending() == 0 {
-            // Frames of no bytes have left already.
+            // Frames of no bytes alone: they have left already, and took the
+            // room of what is behind them.
             self.ledger.delivered += self.stage.advance(0) as u64;
         }
         self.release();
     }
 
-    /// Takes records of one lane until `share` bytes of the buffer are used;
-    /// whether the batch has room left.
+    /// Takes from each lane its share of the room, then from each what still
+    /// fits; ends at the first record that does not.
+    fn take_lanes(&mut self) {
+        let lanes = self.lanes.len();
+        let share = if lanes > 1 { self.stage.free() / lanes } else { usize::MAX };
+        for share in [share, usize::MAX] {
+            let first = self.turn;
+            for lane in (first..lanes).chain(0..first) {
+                if !self.take_lane(lane, share) {
+                    return;
+                }
+            }
+            if lanes <= 1 {
+                return;
+            }
+        }
+    }
+
+    /// Takes records of one lane until they take `share` bytes of the buffer;
+    /// whether the batch may have room for another.
     fn take_lane(&mut self, lane: usize, share: usize) -> bool {
-        let free_at_first = self.stage.free();
-        while free_at_first - self.stage.free() < share {
-            if self.stage.frames() >= self.frames_max || self.stage.pending() >= self.len_max {
+        let free = self.stage.free();
+        while free - self.stage.free() < share {
+            if self.is_full() {
                 return false;
             }
-            let Some(place) = self.lanes[lane].next_place() else { return true };
+            let Some(place) = self.lanes[lane].next_place() else {
+                self.end_turn(lane);
+                break;
+            };
             match self.put(lane, place) {
                 Ok(()) => {}
                 Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
@@ -306,8 +345,24 @@ where
                 // Not even into an empty batch.
                 Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
             }
+            self.end_turn(lane);
         }
         true
+    }
+
+    /// Gives the turn to the next lane if it is this one's.
+    #[inline]
+    fn end_turn(&mut self, lane: usize) {
+        if lane == self.turn {
+            self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
+        }
+    }
+
+    /// Whether the batch has reached a limit; an empty one never has.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.stage.frames() > 0
+            && (self.stage.frames() >= self.frames_max || self.stage.frames_len() >= self.len_max)
     }
 
     /// Puts one record into the batch, lent when it is large.
@@ -315,12 +370,11 @@ where
     fn put(&mut self, lane: usize, place: Place) -> Result<(), Refused> {
         let record = self.lanes[lane].bytes(place);
         let frame_len_max = self.format.frame_len_max(record.len());
-        if self.stage.frames() > 0 && self.stage.pending() + frame_len_max > self.len_max {
-            let free = self.len_max - self.stage.pending();
+        let free = self.len_max.saturating_sub(self.stage.frames_len());
+        if self.stage.frames() > 0 && frame_len_max > free {
             return Err(Refused::Full { needed: frame_len_max, free });
         }
         if record.len() >= self.borrow_from
-            && self.stage.lends()
             && self.stage.lend(&self.format, record, LanePlace { lane, place })?
         {
             return Ok(());
@@ -345,6 +399,7 @@ const EMPTY: Ledger =
 /// The sink took no byte and did not say that it was blocked: it will never
 /// take any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stuck {
     /// Bytes that were to be written.
     pub pending: usize,
@@ -360,6 +415,7 @@ impl Error for Stuck {}
 
 /// Why a round of [`Pump::drive`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DriveError<E> {
     /// The sink reported an error.

@@ -64,6 +64,15 @@ struct Lent<L> {
     sent: usize,
 }
 
+/// A frame on its way in.
+struct Added {
+    /// Bytes of it in the buffer.
+    staged: usize,
+    /// Bytes of it that stay where they are.
+    lent: Option<usize>,
+    payload_len: usize,
+}
+
 /// Why a frame did not go in.
 pub(crate) enum Refused {
     Encode(EncodeError),
@@ -94,6 +103,13 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         self.pending
     }
 
+    /// The length of the frames that have not wholly left, with what has left
+    /// of the first.
+    #[inline]
+    pub(crate) fn frames_len(&self) -> usize {
+        self.pending + self.front_sent
+    }
+
     /// Frames that have not wholly left.
     #[inline]
     pub(crate) fn frames(&self) -> usize {
@@ -111,92 +127,90 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         self.capacity() - self.frames * SLOT_LEN - self.used
     }
 
-    /// Whether one more lent payload keeps to `SLICES` slices: itself, and
-    /// staged bytes before and after it.
+    /// The free bytes, less those for the length of one more frame.
     #[inline]
-    pub(crate) fn lends(&self) -> bool {
-        2 * self.lent.len() + 3 <= SLICES
+    fn room(&mut self) -> &mut [u8] {
+        let (used, free) = (self.used, self.free());
+        &mut self.buffer.as_mut()[used..used + free.saturating_sub(SLOT_LEN)]
     }
 
     /// Copies a whole frame in.
     #[inline]
     pub(crate) fn copy<F: Encode>(&mut self, format: &F, payload: &[u8]) -> Result<(), Refused> {
-        let (used, free) = (self.used, self.free());
-        let Some(room) = free.checked_sub(SLOT_LEN) else {
-            return Err(Refused::Full { needed: self.needed(format, payload.len()), free });
-        };
-        let out = &mut self.buffer.as_mut()[used..used + room];
-        let frame_len = match format.encode(payload, out) {
+        let frame_len = match format.encode(payload, self.room()) {
             Ok(frame_len) => frame_len,
-            Err(EncodeError::NoRoom { needed, .. }) => {
-                return Err(Refused::Full { needed: needed.saturating_add(SLOT_LEN), free });
-            }
-            Err(error) => return Err(Refused::Encode(error)),
+            Err(error) => return Err(self.refused(error)),
         };
-        self.push_slot(frame_len, 0)?;
-        self.used += frame_len;
-        self.pending += frame_len;
+        self.add(Added { staged: frame_len, lent: None, payload_len: payload.len() })?;
         self.invariants();
         Ok(())
     }
 
-    /// Puts head and tail in and lends the payload. `Ok(false)`: the format
-    /// changes its payload, nothing was put in.
+    /// Puts head and tail in and lends the payload. `Ok(false)`: nothing was
+    /// put in, as the format changes its payload or no slice is left for it.
     pub(crate) fn lend<F: Encode>(
         &mut self,
         format: &F,
         payload: &[u8],
         place: L,
     ) -> Result<bool, Refused> {
-        let (used, free) = (self.used, self.free());
-        let Some(room) = free.checked_sub(SLOT_LEN) else {
-            return Err(Refused::Full { needed: SLOT_LEN, free });
-        };
-        let out = &mut self.buffer.as_mut()[used..used + room];
-        let envelope = match format.envelope(payload, out) {
+        // Each lent payload takes a slice and the staged bytes before it
+        // another; one more follows the last.
+        if 2 * self.lent.len() + 3 > SLICES {
+            return Ok(false);
+        }
+        let envelope = match format.envelope(payload, self.room()) {
             Ok(Some(envelope)) => envelope,
             Ok(None) => return Ok(false),
-            Err(EncodeError::NoRoom { needed, .. }) => {
-                return Err(Refused::Full { needed: needed.saturating_add(SLOT_LEN), free });
-            }
-            Err(error) => return Err(Refused::Encode(error)),
+            Err(error) => return Err(self.refused(error)),
         };
-        let around = envelope.head_len + envelope.tail_len;
-        let len = payload.len();
-        let lent = Lent { place, before: used + envelope.head_len, len, sent: 0 };
-        // A slot whose frame was not lent would break the sum: lend first.
-        if self.lent.push_back(lent).is_err() {
-            return Err(Refused::Full { needed: around + SLOT_LEN, free });
-        }
-        if let Err(refused) = self.push_slot(around.saturating_add(len), LENT) {
-            let _ = self.lent.pop_back();
-            return Err(refused);
-        }
-        self.used += around;
-        self.pending += around + len;
+        let (head_len, len) = (envelope.head_len, payload.len());
+        let lent = Lent { place, before: self.used + head_len, len, sent: 0 };
+        self.add(Added {
+            staged: head_len + envelope.tail_len,
+            lent: Some(len),
+            payload_len: len,
+        })?;
+        let pushed = self.lent.push_back(lent);
+        debug_assert!(pushed.is_ok(), "fewer payloads are lent than there are slices");
         self.invariants();
         Ok(true)
     }
 
-    /// Room in the buffer that a copied frame may need at most, its length
-    /// included.
+    /// Counts a frame whose staged bytes have been written to the room.
     #[inline]
-    pub(crate) fn needed<F: Encode>(&self, format: &F, payload_len: usize) -> usize {
-        format.frame_len_max(payload_len).saturating_add(SLOT_LEN)
-    }
-
-    fn push_slot(&mut self, frame_len: usize, lent: u32) -> Result<(), Refused> {
+    fn add(&mut self, added: Added) -> Result<(), Refused> {
+        let Added { staged, lent, payload_len } = added;
+        let (needed, free) = (staged.saturating_add(SLOT_LEN), self.free());
+        let frame_len = staged.saturating_add(lent.unwrap_or(0));
         if frame_len > FRAME_LEN_MAX {
-            let (payload_len, payload_len_max) = (frame_len, FRAME_LEN_MAX);
+            let payload_len_max = payload_len.saturating_sub(frame_len - FRAME_LEN_MAX);
             return Err(Refused::Encode(EncodeError::TooLong { payload_len, payload_len_max }));
+        }
+        // One payload lent many times may add up to more than is addressable.
+        if needed > free || self.frames_len().checked_add(frame_len).is_none() {
+            return Err(Refused::Full { needed, free });
         }
         // 31 bits, as just checked.
         #[allow(clippy::cast_possible_truncation)]
-        let slot = frame_len as u32 | lent;
+        let slot = frame_len as u32 | if lent.is_some() { LENT } else { 0 };
         let at = self.capacity() - (self.frames + 1) * SLOT_LEN;
         self.buffer.as_mut()[at..at + SLOT_LEN].copy_from_slice(&slot.to_le_bytes());
         self.frames += 1;
+        self.used += staged;
+        self.pending += frame_len;
         Ok(())
+    }
+
+    /// What stands in the way of a frame that was not encoded.
+    #[cold]
+    fn refused(&self, error: EncodeError) -> Refused {
+        match error {
+            EncodeError::NoRoom { needed, .. } => {
+                Refused::Full { needed: needed.saturating_add(SLOT_LEN), free: self.free() }
+            }
+            error => Refused::Encode(error),
+        }
     }
 
     /// The length of a frame, counted from the last reset, and whether its
@@ -213,8 +227,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     pub(crate) fn slices<'s>(&'s self, find: impl Fn(L) -> &'s [u8]) -> Slices<'s, SLICES> {
         let staged = self.buffer.as_ref();
         let mut slices = Slices { slices: [&[]; SLICES], len: 0 };
-        // `lends` keeps the count: each lent payload adds itself and the
-        // staged bytes before it, and one slice follows the last.
+        // `lend` keeps the count.
         let mut push = |slice: &'s [u8]| {
             if let (false, Some(free)) = (slice.is_empty(), slices.slices.get_mut(slices.len)) {
                 *free = slice;

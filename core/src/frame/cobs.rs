@@ -97,14 +97,16 @@ impl<C: Checksum> Decode for Cobs<C> {
     fn decode(&self, input: &mut [u8], seen: usize) -> Step {
         let frame_len_max = Self::frame_len_max(self.payload_len_max);
         let received = input.len();
-        let too_long =
-            |len: usize| Reason::TooLong { len: len as u64, len_max: frame_len_max as u64 };
+        // How long the frame is depends on what has been received of it; that
+        // it is longer than allowed does not.
+        let len_max = frame_len_max as u64;
+        let too_long = Reason::TooLong { len: len_max.saturating_add(1), len_max };
 
         let unseen = input.get(seen..).unwrap_or_default();
         let Some(end) = unseen.iter().position(|&byte| byte == DELIMITER).map(|at| seen + at)
         else {
             if received >= frame_len_max {
-                return Step::Damaged { skip: received, reason: too_long(received), resync: true };
+                return Step::Damaged { skip: received, reason: too_long, resync: true };
             }
             return Step::Incomplete { needed: received + 1 };
         };
@@ -114,7 +116,7 @@ impl<C: Checksum> Decode for Cobs<C> {
         let frame_len = end + 1;
         let damaged = |reason| Step::Damaged { skip: frame_len, reason, resync: false };
         if frame_len > frame_len_max {
-            return damaged(too_long(frame_len));
+            return damaged(too_long);
         }
         let content_len = match unstuff(&mut input[..end]) {
             Ok(content_len) => content_len,

@@ -115,6 +115,7 @@ const fn span(len: usize) -> usize {
 
 /// The capacity of a ring is not a power of two in the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BadCapacity {
     /// The capacity asked for in bytes.
     pub capacity: usize,
@@ -224,20 +225,39 @@ mod inline {
         /// Makes the two handles of a shared ring, a `static` for example; on
         /// the second call, and after [`split`](Ring::split), `None`.
         ///
-        /// Targets without compare-and-swap have no way to do this safely:
-        /// there, get a `&'static mut Ring` from `static_cell` or
-        /// `cortex_m::singleton!` and use [`split`](Ring::split).
-        #[cfg(target_has_atomic = "8")]
+        /// Targets without compare-and-swap need the feature
+        /// `critical-section` for it, with an implementation of that crate in
+        /// the firmware. Without it, get a `&'static mut Ring` from
+        /// `static_cell` or `cortex_m::singleton!` and use
+        /// [`split`](Ring::split).
+        #[cfg(any(target_has_atomic = "8", feature = "critical-section"))]
         pub fn split_once(&self) -> Option<(Producer<'_>, Consumer<'_>)> {
-            // Relaxed: only one caller ever sees `false`, and it reads nothing
-            // that another has written.
-            if self.split.swap(true, crate::sync::Ordering::Relaxed) {
+            if self.was_split() {
                 return None;
             }
             let region = self.memory.region(&self.control);
-            // SAFETY: the swap gives `false` to one caller at most, `split`
+            // SAFETY: `was_split` says `false` to one caller at most, `split`
             // sets it too, so these are the ring's first handles.
             Some(unsafe { super::pair(region) })
+        }
+
+        /// Whether the ring was split before this call; it is now.
+        #[cfg(target_has_atomic = "8")]
+        fn was_split(&self) -> bool {
+            // Relaxed: only one caller ever sees `false`, and it reads nothing
+            // that another has written.
+            self.split.swap(true, crate::sync::Ordering::Relaxed)
+        }
+
+        /// As above, in loads and stores that nothing comes between.
+        #[cfg(all(not(target_has_atomic = "8"), feature = "critical-section"))]
+        fn was_split(&self) -> bool {
+            critical_section::with(|_| {
+                // Relaxed: the critical section orders them.
+                let before = self.split.load(crate::sync::Ordering::Relaxed);
+                self.split.store(true, crate::sync::Ordering::Relaxed);
+                before
+            })
         }
     }
 

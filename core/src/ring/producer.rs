@@ -327,6 +327,7 @@ impl DerefMut for Grant<'_> {
 
 /// Why a record was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ReserveError {
     /// No room until the consumer releases some.
