@@ -39,6 +39,16 @@ impl Commands {
         }
     }
 
+    /// Reads once and answers the commands in it: what a task does in place of
+    /// an interrupt.
+    pub async fn task<R>(&mut self, line: R)
+    where
+        R: embedded_io_async::Read<Error = core::convert::Infallible>,
+    {
+        let Ok(_) = self.decoder.read_from_async(line).await;
+        self.received();
+    }
+
     /// Answers the commands in what has been received.
     fn received(&mut self) {
         loop {

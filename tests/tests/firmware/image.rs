@@ -16,9 +16,15 @@ pub(crate) struct Image {
     pub(crate) machine: &'static str,
 }
 
-pub(crate) const IMAGES: [Image; 2] = [
+pub(crate) const IMAGES: [Image; 3] = [
     Image {
         name: "interrupts",
+        package: "forebay-lm3s6965",
+        target: "thumbv7m-none-eabi",
+        machine: "lm3s6965evb",
+    },
+    Image {
+        name: "tasks",
         package: "forebay-lm3s6965",
         target: "thumbv7m-none-eabi",
         machine: "lm3s6965evb",
