@@ -163,10 +163,11 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
         self.stage.frames()
     }
 
-    /// Whether everything has left.
+    /// Whether everything has left. Frames of no bytes leave with the next
+    /// [`advance`](Batch::advance), of 0 if nothing else is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.stage.pending() == 0
+        self.stage.frames() == 0
     }
 }
 

@@ -112,7 +112,9 @@ impl<'r> Consumer<'r> {
     /// The next committed record.
     #[inline]
     pub(crate) fn next_place(&mut self) -> Option<Place> {
-        Walk { head: self.head, at: &mut self.walked }.next(self.region)
+        let place = Walk { head: self.head, at: &mut self.walked }.next(self.region);
+        self.invariants();
+        place
     }
 
     /// Undoes the last [`next_place`](Consumer::next_place), which gave
@@ -126,8 +128,8 @@ impl<'r> Consumer<'r> {
     /// The bytes of a record that has not been released.
     #[inline]
     pub(crate) fn bytes(&self, place: Place) -> &[u8] {
-        let from_head = place.end().wrapping_sub(self.head);
-        assert!(from_head <= self.region.capacity(), "the record has been released");
+        let from_head = place.record.wrapping_sub(self.head);
+        assert!(from_head < self.region.capacity(), "the record has been released");
         let payload = place.record.wrapping_add(HEADER_LEN);
         // SAFETY: **ownership**: committed, as only `Walk` makes places, and
         // not released, so that nobody writes it; releasing takes `&mut self`.
@@ -154,6 +156,14 @@ impl<'r> Consumer<'r> {
         self.head = position;
         // Release: pairs with the producer's Acquire load; the span is wiped.
         self.region.control().head.store(position, Ordering::Release);
+        self.invariants();
+    }
+
+    /// Checks **room** as far as it has been walked, and `head <= walked`.
+    #[inline]
+    fn invariants(&self) {
+        let walked = self.walked.wrapping_sub(self.head);
+        debug_assert!(walked <= self.region.capacity(), "room: {walked} bytes walked over");
     }
 }
 

@@ -51,7 +51,8 @@
 //!
 //! - **room**: `tail - head <= capacity`.
 //! - **zeros**: every byte of `[tail, head + capacity)` is zero, but for the
-//!   span of a grant. So a header word that is not zero was stored by a commit.
+//!   payload of a grant. So a header word that is not zero was stored by a
+//!   commit.
 //! - **ownership**: `[tail, head + capacity)` is the producer's, `[head, tail)`
 //!   is the consumer's once committed. The producer alone moves `tail`, which
 //!   nobody else reads; the consumer alone moves `head`.
@@ -59,13 +60,20 @@
 //! Two edges order everything: the producer's Release store of a header with
 //! the consumer's Acquire load of it (the payload is written before it is
 //! read), and the consumer's Release store of `head` with the producer's
-//! Acquire load of it (the span is wiped before it is written again).
+//! Acquire load of it (the span is wiped before it is written again). A third
+//! kind ends things: each side's last store says that it is gone, so that who
+//! sees it and looks afterwards sees all that the other has done.
+
+#[cfg(all(feature = "alloc", not(target_has_atomic = "ptr")))]
+compile_error!("the feature `alloc` needs `alloc::sync::Arc`, which this target does not have");
 
 mod consumer;
 #[cfg(feature = "alloc")]
 pub mod heap;
 mod memory;
 mod producer;
+#[cfg(all(test, feature = "alloc", not(forebay_loom)))]
+mod tests;
 
 use core::{error::Error, fmt};
 
@@ -97,7 +105,7 @@ const FIRST_POSITION: usize =
 /// it, less the header, so that a record fits wherever it falls.
 #[must_use]
 pub const fn record_len_max(capacity: usize) -> usize {
-    capacity / 2 - HEADER_LEN
+    (capacity / 2).saturating_sub(HEADER_LEN)
 }
 
 /// Bytes that a record of `len` bytes takes in the ring.
@@ -168,7 +176,7 @@ impl Control {
 
 #[cfg(not(forebay_loom))]
 mod inline {
-    use super::{CAPACITY_MAX, CAPACITY_MIN, Consumer, Control, Producer, memory::Inline};
+    use super::{Consumer, Control, Producer, check_capacity, memory::Inline};
     use crate::sync::AtomicBool;
 
     /// A ring of `N` bytes in place, for a `static` or the stack.
@@ -194,9 +202,10 @@ mod inline {
         #[must_use]
         pub const fn new() -> Self {
             const {
-                assert!(N.is_power_of_two(), "the capacity of a ring is a power of two");
-                assert!(N >= CAPACITY_MIN, "the capacity of a ring is at least 16 bytes");
-                assert!(N <= CAPACITY_MAX, "the capacity of a ring is at most 1 GiB");
+                assert!(
+                    check_capacity(N).is_ok(),
+                    "the capacity of a ring is a power of two from 16 bytes to 1 GiB"
+                );
             }
             Self { control: Control::new(), split: AtomicBool::new(false), memory: Inline::new() }
         }

@@ -28,9 +28,9 @@ struct State {
     tail: usize,
     /// The consumer's head when it was last loaded: never past it.
     head_seen: usize,
-    /// Bytes from `tail` that a grant may have written to without committing
-    /// them, because it was forgotten; wiped before the next grant.
-    dirty: usize,
+    /// The payload length of the grant that is out. If that grant is
+    /// forgotten, its payload is wiped before the next one is lent.
+    lent: usize,
     ledger: Ledger,
 }
 
@@ -39,7 +39,7 @@ impl<'r> Producer<'r> {
         let state = State {
             tail: FIRST_POSITION,
             head_seen: FIRST_POSITION,
-            dirty: 0,
+            lent: 0,
             ledger: Ledger::default(),
         };
         Self {
@@ -127,17 +127,18 @@ impl<'r> Producer<'r> {
         if len > len_max {
             return Err(ReserveError::TooLong { len, len_max });
         }
-        let span = span(len);
-        let to_end = self.region.to_end(self.state.tail);
-        let padding = if span > to_end { to_end } else { 0 };
-        let needed = padding + span;
+        let padding = self.padding(len);
+        let needed = padding + span(len);
         if needed > self.free() {
+            // Before the look at head, so that the last release is seen when
+            // the consumer is gone: there will be no more room then.
+            let abandoned = self.is_abandoned();
             // Acquire: pairs with the consumer's Release store of head; what it
             // released has been wiped.
             self.state.head_seen = self.region.control().head.load(Ordering::Acquire);
             let free = self.free();
             if needed > free {
-                return Err(if self.is_abandoned() {
+                return Err(if abandoned {
                     ReserveError::Closed
                 } else {
                     ReserveError::Full { needed, free }
@@ -147,35 +148,68 @@ impl<'r> Producer<'r> {
         Ok(padding)
     }
 
+    /// The bytes to pad before a record of `len` bytes so that it does not
+    /// cross the end of the memory.
+    #[inline]
+    fn padding(&self, len: usize) -> usize {
+        let to_end = self.region.to_end(self.state.tail);
+        if span(len) > to_end { to_end } else { 0 }
+    }
+
     /// Bytes known to be free.
     #[inline]
     fn free(&self) -> usize {
-        let used = self.state.tail.wrapping_sub(self.state.head_seen);
-        debug_assert!(used <= self.region.capacity(), "room");
-        self.region.capacity() - used
+        self.region.capacity() - self.state.tail.wrapping_sub(self.state.head_seen)
     }
 
     /// Lends the payload of a record for which there is room.
     #[inline]
     fn lend(&mut self, len: usize, padding: usize) -> Grant<'_> {
-        if self.state.dirty > 0 {
+        if self.state.lent > 0 {
             self.wipe_forgotten();
         }
-        self.state.dirty = padding + span(len);
-        let record = self.state.tail.wrapping_add(padding);
-        let payload = record.wrapping_add(HEADER_LEN);
-        // SAFETY: **ownership**: from tail on the memory is the producer's, as
-        // far as `find_room` has seen it free; the grant borrows the producer.
-        let bytes = unsafe { self.region.bytes_mut(payload, len) };
-        Grant { region: self.region, state: &mut self.state, bytes, padding }
+        self.invariants(padding + span(len));
+        self.state.lent = len;
+        Grant { region: self.region, state: &mut self.state, padding, len }
     }
 
     #[cold]
     fn wipe_forgotten(&mut self) {
-        // SAFETY: **ownership**: the span was the forgotten grant's, whose
-        // borrow has ended, and was free then as it is now.
-        unsafe { self.region.wipe(self.state.tail, self.state.dirty) };
-        self.state.dirty = 0;
+        // `tail` has not moved since, so that the padding is the same.
+        let padding = self.padding(self.state.lent);
+        let payload = self.state.tail.wrapping_add(padding + HEADER_LEN);
+        // SAFETY: **ownership**: the payload was the forgotten grant's, whose
+        // borrow has ended, and was free then as it is now. The header is left
+        // alone: nothing was stored there, and the consumer may be loading it.
+        unsafe { self.region.bytes_mut(payload, self.state.lent) }.fill(0);
+        self.state.lent = 0;
+    }
+
+    /// Checks **room**, and **zeros** for the `needed` bytes from tail.
+    #[inline]
+    fn invariants(&self, needed: usize) {
+        if cfg!(debug_assertions) {
+            let used = self.state.tail.wrapping_sub(self.state.head_seen);
+            assert!(used <= self.region.capacity(), "room: {used} bytes used");
+            assert!(needed <= self.free(), "room: {needed} bytes needed");
+            // SAFETY: **ownership**: free, and no grant is out; the consumer at
+            // most loads headers.
+            assert!(unsafe { self.region.is_zero(self.state.tail, needed) }, "zeros");
+        }
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+impl Producer<'_> {
+    /// **zeros**, while no grant is out or forgotten, as the consumer's
+    /// releases have been seen.
+    pub(super) fn free_is_zero(&self) -> bool {
+        // SAFETY: **ownership**: free, and no grant is out.
+        unsafe { self.region.is_zero(self.state.tail, self.free()) }
+    }
+
+    pub(super) fn shared(&self) -> alloc::sync::Weak<super::heap::Shared> {
+        self.kept.as_ref().map(alloc::sync::Arc::downgrade).unwrap_or_default()
     }
 }
 
@@ -194,17 +228,19 @@ impl Drop for Producer<'_> {
 #[derive(Debug)]
 #[must_use = "a grant that is not committed leaves nothing in the ring"]
 pub struct Grant<'p> {
+    // No reference to the bytes is kept: it would still be live in the moment
+    // in which the record is published and the bytes become the consumer's.
     region: Region<'p>,
     state: &'p mut State,
-    bytes: &'p mut [u8],
     padding: usize,
+    len: usize,
 }
 
 impl Grant<'_> {
     /// Publishes the record: the consumer sees it whole from now on.
     #[inline]
     pub fn commit(self) {
-        let len = self.bytes.len();
+        let len = self.len;
         self.publish(len);
     }
 
@@ -214,16 +250,16 @@ impl Grant<'_> {
     ///
     /// If `len` is more than was reserved.
     #[inline]
-    pub fn commit_first(self, len: usize) {
-        assert!(len <= self.bytes.len(), "{len} bytes of a grant of {}", self.bytes.len());
+    pub fn commit_first(mut self, len: usize) {
+        assert!(len <= self.len, "{len} bytes of a grant of {}", self.len);
         // **zeros**: what is given back is free again.
-        self.bytes[len..].fill(0);
+        self[len..].fill(0);
         self.publish(len);
     }
 
     #[inline]
     fn publish(self, len: usize) {
-        let record = self.state.tail.wrapping_add(self.padding);
+        let record = self.record();
         // The length is at most half of a capacity of 31 bits.
         #[allow(clippy::cast_possible_truncation)]
         self.put_header(record, len as u32 + 1);
@@ -234,9 +270,21 @@ impl Grant<'_> {
             self.put_header(self.state.tail, PAD | self.padding as u32);
         }
         self.state.tail = record.wrapping_add(span(len));
-        self.state.dirty = 0;
+        self.state.lent = 0;
         self.state.ledger.accept();
         core::mem::forget(self);
+    }
+
+    /// The position of the record.
+    #[inline]
+    fn record(&self) -> usize {
+        self.state.tail.wrapping_add(self.padding)
+    }
+
+    /// The position of its payload.
+    #[inline]
+    fn payload(&self) -> usize {
+        self.record().wrapping_add(HEADER_LEN)
     }
 
     #[inline]
@@ -253,8 +301,8 @@ impl Grant<'_> {
 impl Drop for Grant<'_> {
     fn drop(&mut self) {
         // **zeros**: the span is free again.
-        self.bytes.fill(0);
-        self.state.dirty = 0;
+        self.fill(0);
+        self.state.lent = 0;
     }
 }
 
@@ -263,14 +311,17 @@ impl Deref for Grant<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.bytes
+        // SAFETY: **ownership**: from tail on the memory is the producer's, as
+        // far as `find_room` has seen it free; the grant borrows the producer.
+        unsafe { self.region.bytes(self.payload(), self.len) }
     }
 }
 
 impl DerefMut for Grant<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.bytes
+        // SAFETY: as for `deref`; the grant is borrowed mutably.
+        unsafe { self.region.bytes_mut(self.payload(), self.len) }
     }
 }
 

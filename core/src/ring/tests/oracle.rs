@@ -1,0 +1,211 @@
+//! Any sequence of operations on a ring does what it does on a queue.
+
+use std::{collections::VecDeque, vec, vec::Vec};
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Push { len: usize },
+    Commit { len: usize },
+    CommitFirst { reserved: usize, kept: usize },
+    Drop { len: usize },
+    Forget { len: usize },
+    Read,
+    Release { records: usize },
+}
+
+fn operation(capacity: usize) -> impl Strategy<Value = Operation> {
+    // A little more than fits.
+    let len = move || 0..record_len_max(capacity) + 3;
+    prop_oneof![
+        3 => len().prop_map(|len| Operation::Push { len }),
+        3 => len().prop_map(|len| Operation::Commit { len }),
+        2 => (len(), 0..=100usize).prop_map(|(reserved, percent)| {
+            Operation::CommitFirst { reserved, kept: reserved * percent / 100 }
+        }),
+        1 => len().prop_map(|len| Operation::Drop { len }),
+        1 => len().prop_map(|len| Operation::Forget { len }),
+        2 => Just(Operation::Read),
+        4 => (0..4usize).prop_map(|records| Operation::Release { records }),
+    ]
+}
+
+/// A ring, and what it is to be.
+struct Tested<'r> {
+    producer: Producer<'r>,
+    consumer: Consumer<'r>,
+    capacity: usize,
+    /// The records with the bytes that each takes, padding before it included.
+    queue: VecDeque<(Vec<u8>, usize)>,
+    /// The place in memory behind the last record.
+    tail: usize,
+    accepted: u64,
+    refused: u64,
+    /// A forgotten grant's bytes are not wiped yet.
+    dirty: bool,
+    next_byte: u8,
+}
+
+impl<'r> Tested<'r> {
+    fn new(capacity: usize, (producer, consumer): (Producer<'r>, Consumer<'r>)) -> Self {
+        Self {
+            producer,
+            consumer,
+            capacity,
+            queue: VecDeque::new(),
+            tail: FIRST_POSITION % capacity,
+            accepted: 0,
+            refused: 0,
+            dirty: false,
+            next_byte: 1,
+        }
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let byte = self.next_byte;
+        self.next_byte = if byte == u8::MAX { 1 } else { byte + 1 };
+        vec![byte; len]
+    }
+
+    /// The padding before a record of `len` bytes, or why it is refused.
+    fn expect(&self, len: usize) -> Result<usize, ReserveError> {
+        let len_max = self.capacity / 2 - 4;
+        if len > len_max {
+            return Err(ReserveError::TooLong { len, len_max });
+        }
+        let to_end = self.capacity - self.tail;
+        let padding = if span(len) > to_end { to_end } else { 0 };
+        let needed = padding + span(len);
+        let free = self.capacity - self.queue.iter().map(|(_, taken)| taken).sum::<usize>();
+        if needed > free { Err(ReserveError::Full { needed, free }) } else { Ok(padding) }
+    }
+
+    /// Reserves `len` bytes, fills them and ends the grant by `end`, which
+    /// says how many of them are committed.
+    fn reserve(&mut self, len: usize, end: impl FnOnce(Grant<'_>) -> Option<usize>) {
+        let (expected, mut bytes) = (self.expect(len), self.bytes(len));
+        let kept = match self.producer.reserve(len) {
+            Ok(mut grant) => {
+                assert_eq!(&*grant, vec![0; len]);
+                grant.copy_from_slice(&bytes);
+                end(grant)
+            }
+            Err(error) => {
+                assert_eq!(expected, Err(error));
+                self.refused += 1;
+                return;
+            }
+        };
+        let padding = expected.unwrap();
+        self.dirty = false;
+        if let Some(kept) = kept {
+            bytes.truncate(kept);
+            self.enqueue(bytes, padding);
+        }
+    }
+
+    fn enqueue(&mut self, record: Vec<u8>, padding: usize) {
+        let taken = padding + span(record.len());
+        self.tail = (self.tail + taken) % self.capacity;
+        self.accepted += 1;
+        self.queue.push_back((record, taken));
+    }
+
+    fn apply(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Push { len } => {
+                let (expected, bytes) = (self.expect(len), self.bytes(len));
+                assert_eq!(self.producer.push(&bytes), expected.map(|_| ()));
+                match expected {
+                    Ok(padding) => {
+                        self.dirty = false;
+                        self.enqueue(bytes, padding);
+                    }
+                    Err(_) => self.refused += 1,
+                }
+            }
+            Operation::Commit { len } => self.reserve(len, |grant| {
+                grant.commit();
+                Some(len)
+            }),
+            Operation::CommitFirst { reserved, kept } => self.reserve(reserved, |grant| {
+                grant.commit_first(kept);
+                Some(kept)
+            }),
+            Operation::Drop { len } => self.reserve(len, |grant| {
+                drop(grant);
+                None
+            }),
+            Operation::Forget { len } => {
+                let lends = self.expect(len).is_ok();
+                self.reserve(len, |grant| {
+                    core::mem::forget(grant);
+                    None
+                });
+                self.dirty |= lends;
+            }
+            Operation::Read => {
+                let expected: Vec<_> = self.queue.iter().map(|(record, _)| &record[..]).collect();
+                assert_eq!(self.consumer.records().collect::<Vec<_>>(), expected);
+            }
+            Operation::Release { records } => {
+                let expected = records.min(self.queue.len());
+                assert_eq!(self.consumer.release(records), expected);
+                self.queue.drain(..expected);
+            }
+        }
+    }
+
+    fn check(&self) {
+        let ledger = self.producer.ledger();
+        assert_eq!((ledger.accepted, ledger.refused), (self.accepted, self.refused));
+        assert!(ledger.balances(self.accepted));
+        assert!(self.dirty || self.producer.free_is_zero());
+    }
+}
+
+fn run(capacity: usize, pair: (Producer<'_>, Consumer<'_>), operations: &[Operation]) {
+    let mut tested = Tested::new(capacity, pair);
+    for operation in operations {
+        tested.apply(operation);
+        tested.check();
+    }
+    tested.apply(&Operation::Read);
+}
+
+fn operations(capacity: usize) -> impl Strategy<Value = Vec<Operation>> {
+    prop::collection::vec(operation(capacity), 1..60)
+}
+
+/// Miri runs a case in about a tenth of a second.
+fn config() -> ProptestConfig {
+    let cases = if cfg!(miri) { 8 } else { 512 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn inline_of_16(operations in operations(16)) {
+        run(16, Ring::<16>::new().split(), &operations);
+    }
+
+    #[test]
+    fn inline_of_64(operations in operations(64)) {
+        run(64, Ring::<64>::new().split_once().unwrap(), &operations);
+    }
+
+    #[test]
+    fn heap_of_32_to_256(
+        (capacity, operations) in (5..=8u32).prop_flat_map(|log| {
+            let capacity = 1 << log;
+            (Just(capacity), operations(capacity))
+        })
+    ) {
+        run(capacity, heap::ring(capacity).unwrap(), &operations);
+    }
+}
