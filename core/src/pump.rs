@@ -308,7 +308,7 @@ where
     fn take_lane(&mut self, lane: usize, share: usize) -> bool {
         let free = self.stage.free();
         while free - self.stage.free() < share {
-            if self.is_full() {
+            if self.stage.frames() > 0 && self.stage.frames() >= self.frames_max {
                 return false;
             }
             let Some(place) = self.lanes[lane].next_place() else {
@@ -335,13 +335,6 @@ where
         if lane == self.turn {
             self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
         }
-    }
-
-    /// Whether the batch has reached a limit; an empty one never has.
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.stage.frames() > 0
-            && (self.stage.frames() >= self.frames_max || self.stage.frames_len() >= self.len_max)
     }
 
     /// Puts one record into the batch, lent when it is large.
