@@ -127,11 +127,11 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         self.capacity() - self.frames * SLOT_LEN - self.used
     }
 
-    /// The free bytes, less those for the length of one more frame.
+    /// The free bytes.
     #[inline]
     fn room(&mut self) -> &mut [u8] {
         let (used, free) = (self.used, self.free());
-        &mut self.buffer.as_mut()[used..used + free.saturating_sub(SLOT_LEN)]
+        &mut self.buffer.as_mut()[used..used + free]
     }
 
     /// Copies a whole frame in.
