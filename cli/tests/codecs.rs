@@ -8,17 +8,8 @@ use std::{
     process::Stdio,
 };
 
-use common::{forebay, run, stderr, watch};
+use common::{FORMATS, forebay, run, stderr, watch};
 use serde_json::Value;
-
-const FORMATS: [&str; 6] = [
-    "prefixed",
-    "cobs-crc32",
-    "flatstream",
-    "flatstream-crc16",
-    "flatstream-crc32",
-    "flatstream-xxh3",
-];
 
 /// The names of the vectors' variants, and the tool's.
 const VARIANTS: [(&str, &str); 5] = [
@@ -260,6 +251,8 @@ fn streams_that_do_not_block_are_waited_for() {
     let (mut output, stdout) = std::io::pipe().unwrap();
     rustix::io::ioctl_fionbio(&stdin, true).unwrap();
     rustix::io::ioctl_fionbio(&stdout, true).unwrap();
+    // So that every write is short.
+    rustix::pipe::fcntl_setpipe_size(&stdout, 4096).unwrap();
     let mut child =
         forebay(&["decode", "--format", "flatstream"]).stdin(stdin).stdout(stdout).spawn().unwrap();
     let _watch = watch(&child);

@@ -16,6 +16,16 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// The names of all formats.
+pub(crate) const FORMATS: [&str; 6] = [
+    "prefixed",
+    "cobs-crc32",
+    "flatstream",
+    "flatstream-crc16",
+    "flatstream-crc32",
+    "flatstream-xxh3",
+];
+
 /// A test that waits longer than this for something has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
