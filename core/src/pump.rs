@@ -35,11 +35,11 @@
 //! leave. [`wrote`](Pump::wrote) advances by exactly the bytes that went.
 //!
 //! Lanes take turns. A fill begins with the lane whose turn it is, gives each
-//! lane its share of the room, then what is left, and ends at the first record
-//! that does not fit. A turn ends when one of the lane's records has been taken
-//! or it has none: a record that needs more room than is left gets an emptier
-//! batch, and between two records of a waiting lane others fill fewer than
-//! `LANES` batches.
+//! lane its share of the room, and then what is left to those that have more.
+//! A turn ends when one of the lane's records has been taken or it has none; a
+//! record that does not fit when it is its lane's turn ends the fill, so that it
+//! gets an emptier batch. Between two records of a waiting lane others fill
+//! fewer than `LANES` batches.
 //!
 //! Invariant: a record is in its ring, in the batch, or in the ledger as
 //! delivered or undeliverable; a ring's head never passes a lent record that
@@ -310,7 +310,7 @@ where
     }
 
     /// Takes from each lane its share of the room, then from each what still
-    /// fits; ends at the first record that does not.
+    /// fits.
     fn take_lanes(&mut self) {
         // At most so many: a pump of one lane has no code to divide.
         let lanes = self.lanes.len().min(LANES);
@@ -329,7 +329,7 @@ where
     }
 
     /// Takes records of one lane until they take `share` bytes of the buffer;
-    /// whether the batch may have room for another.
+    /// whether other lanes may go on.
     fn take_lane(&mut self, lane: usize, share: usize) -> bool {
         let free = self.stage.free();
         while free - self.stage.free() < share {
@@ -346,7 +346,7 @@ where
                     if let Some(lane) = self.lanes.get_mut(lane) {
                         lane.put_back(place);
                     }
-                    return false;
+                    return lane != self.turn;
                 }
                 // Not even into an empty batch.
                 Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
