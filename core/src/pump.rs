@@ -296,7 +296,10 @@ where
     pub fn fill(&mut self) -> Slices<'_, SLICES> {
         self.take();
         let lanes = &self.lanes;
-        self.stage.slices(|lent| lanes[lent.lane].bytes(lent.place))
+        self.stage.slices(|lent| match lanes.get(lent.lane) {
+            Some(lane) => lane.bytes(lent.place),
+            None => &[],
+        })
     }
 
     /// Says that the sink took the first `len` bytes of what
@@ -410,7 +413,8 @@ where
     /// Takes from each lane its share of the room, then from each what still
     /// fits.
     fn take_lanes(&mut self) {
-        let lanes = self.lanes.len();
+        // At most so many: a pump of one lane has no code to divide.
+        let lanes = self.lanes.len().min(LANES);
         let share = if lanes > 1 { self.stage.free() / lanes } else { usize::MAX };
         for share in [share, usize::MAX] {
             let first = self.turn;
@@ -433,14 +437,16 @@ where
             if self.stage.frames() > 0 && self.stage.frames() >= self.frames_max {
                 return false;
             }
-            let Some(place) = self.lanes[lane].next_place() else {
+            let Some(place) = self.lanes.get_mut(lane).and_then(Consumer::next_place) else {
                 self.end_turn(lane);
                 break;
             };
             match self.put(lane, place) {
                 Ok(()) => {}
                 Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
-                    self.lanes[lane].put_back(place);
+                    if let Some(lane) = self.lanes.get_mut(lane) {
+                        lane.put_back(place);
+                    }
                     return lane != self.turn;
                 }
                 // Not even into an empty batch.
@@ -462,7 +468,7 @@ where
     /// Puts one record into the batch, lent when it is large.
     #[inline]
     fn put(&mut self, lane: usize, place: Place) -> Result<(), Refused> {
-        let record = self.lanes[lane].bytes(place);
+        let record = self.lanes.get(lane).map_or(&[][..], |lane| lane.bytes(place));
         let frame_len_max = self.format.frame_len_max(record.len());
         let free = self.len_max.saturating_sub(self.stage.frames_len());
         if self.stage.frames() > 0 && frame_len_max > free {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    net::TcpStream,
 };
 
 use forebay::{Decoder, frame::Encode};
@@ -12,7 +12,7 @@ use crate::damage::Damage;
 
 /// Sends commands and sorts what comes back.
 pub(crate) struct Peer {
-    line: UnixStream,
+    line: TcpStream,
     decoder: Decoder<Format, [u8; FRAME_LEN_MAX]>,
     to_device: Damage,
     to_host: Damage,
@@ -23,7 +23,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(line: UnixStream) -> Self {
+    pub(crate) fn new(line: TcpStream) -> Self {
         Self {
             line,
             decoder: Decoder::new(FORMAT, [0; FRAME_LEN_MAX]).unwrap(),
