@@ -24,8 +24,10 @@ const RUN_MAX: usize = 254;
 /// IEEE/ACM Transactions on Networking 7(2), 1999.
 ///
 /// ```
-/// use forebay::checksum::CRC16;
+/// use forebay::checksum::crc::{CRC_16_IBM_3740, Crc, Table};
 /// use forebay::frame::{Cobs, Encode};
+///
+/// const CRC16: &Crc<u16, Table<1>> = &Crc::<u16, Table<1>>::new(&CRC_16_IBM_3740);
 ///
 /// let format = Cobs::new(64, CRC16);
 /// let mut out = [0; 80];
@@ -34,6 +36,18 @@ const RUN_MAX: usize = 254;
 /// assert_eq!(out[len - 1], 0);
 /// # Ok::<(), forebay::frame::EncodeError>(())
 /// ```
+///
+/// # The choice of checksum
+///
+/// Zeros are stuffed as `01`, so one damaged byte adds, drops or cuts off
+/// whole zeros of a payload. A CRC that begins with zero does not see zeros in
+/// front, and [`CRC16`](crate::checksum::CRC16) is one. One
+/// whose value over nothing is zero, as [`CRC32`](crate::checksum::CRC32) and
+/// [`CRC64`](crate::checksum::CRC64), takes `01` once for each of its bytes,
+/// and once more, for an empty frame. Where payloads hold runs of zeros, use
+/// one that begins with ones and has no final exclusive-or:
+/// [`CRC_16_IBM_3740`](crc::CRC_16_IBM_3740),
+/// [`CRC_32_MPEG_2`](crc::CRC_32_MPEG_2).
 #[derive(Clone, Copy, Debug)]
 pub struct Cobs<C> {
     payload_len_max: usize,
