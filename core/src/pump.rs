@@ -408,34 +408,32 @@ where
     /// whether other lanes may go on.
     fn take_lane(&mut self, lane: usize, share: usize) -> bool {
         let free = self.stage.free();
+        let (mut served, mut go_on) = (false, true);
         while free - self.stage.free() < share {
             if self.stage.frames() > 0 && self.stage.frames() >= self.frames_max {
-                return false;
+                go_on = false;
+                break;
             }
             let Some(place) = self.lanes[lane].next_place() else {
-                self.end_turn(lane);
+                served = true;
                 break;
             };
             match self.put(lane, place) {
                 Ok(()) => {}
                 Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
                     self.lanes[lane].put_back(place);
-                    return lane != self.turn;
+                    go_on = served || lane != self.turn;
+                    break;
                 }
                 // Not even into an empty batch.
                 Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
             }
-            self.end_turn(lane);
+            served = true;
         }
-        true
-    }
-
-    /// Gives the turn to the next lane if it is this one's.
-    #[inline]
-    fn end_turn(&mut self, lane: usize) {
-        if lane == self.turn {
+        if served && lane == self.turn {
             self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
         }
+        go_on
     }
 
     /// Puts one record into the batch, lent when it is large.
