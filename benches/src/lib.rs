@@ -1,1 +1,8 @@
-//! What the benches share.
+//! What the benches share: rounds of interleaved contenders, and their table.
+//!
+//! See `README.md` for how to run the benches and how to read what they print.
+
+pub mod far_end;
+pub mod probe;
+pub mod rounds;
+mod table;

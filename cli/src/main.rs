@@ -2,7 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod decode;
 mod demo;
+mod encode;
+mod format;
+mod hex;
+mod listener;
+mod messages;
+mod peer;
+mod recv;
+mod send;
+mod stdio;
+mod target;
 
 use std::process::ExitCode;
 
@@ -20,6 +31,10 @@ struct Args {
 enum Command {
     /// Send messages from threads through rings to a decoder, and compare.
     Demo(demo::Args),
+    Send(send::Args),
+    Recv(recv::Args),
+    Encode(encode::Args),
+    Decode(decode::Args),
 }
 
 /// Exit statuses: 0 all went well, 1 damage or loss was seen, 2 the request
@@ -27,6 +42,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Recv(args) => recv::run(&args),
+        Command::Encode(args) => encode::run(&args),
+        Command::Decode(args) => decode::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("forebay: {error}");

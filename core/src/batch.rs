@@ -207,10 +207,11 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
         self.stage.frames()
     }
 
-    /// Whether every byte has left.
+    /// Whether everything has left. Frames of no bytes leave with the next
+    /// [`advance`](Batch::advance), of 0 if nothing else is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.stage.pending() == 0
+        self.stage.frames() == 0
     }
 }
 
@@ -234,6 +235,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PushError {
     /// No room until the batch has been written.
@@ -284,6 +286,7 @@ impl Error for PushError {}
 /// # Ok::<(), forebay::batch::PushError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PastEnd {
     /// Bytes said to have left.
     pub len: usize,

@@ -32,6 +32,7 @@ use core::{fmt, ops::Add};
 /// # Ok::<(), forebay::ring::ReserveError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ledger {
     /// Messages that a producer tried to send.
     pub offered: u64,

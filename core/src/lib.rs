@@ -71,7 +71,11 @@
 //! | `alloc` | [`ring::heap`](ring): rings whose capacity is chosen at run time |
 //! | `crc32fast` | `checksum::Crc32Fast` |
 //! | `xxh3` | `checksum::Xxh3` |
-//! | `embedded-io` | `sink::EmbeddedIo` |
+//! | `embedded-io` | `sink::EmbeddedIo`, `Decoder::read_from` |
+//! | `embedded-io-async` | `Pump::drive_async`, `Decoder::read_from_async` |
+//! | `embedded-io-06` | `io_06::Io06`: `embedded-io` 0.6 as 0.7 |
+//! | `defmt` | `defmt::Format` for every error and counter |
+//! | `critical-section` | `Ring::split_once` on targets without compare-and-swap |
 //! | `std` | run-time detection of processor features for `crc32fast` |
 
 #![no_std]
@@ -84,6 +88,8 @@ pub mod batch;
 pub mod checksum;
 pub mod decoder;
 pub mod frame;
+#[cfg(feature = "embedded-io-06")]
+pub mod io_06;
 mod ledger;
 pub mod pump;
 pub mod ring;

@@ -45,6 +45,9 @@
 //! delivered or undeliverable; a ring's head never passes a lent record that
 //! has not left.
 
+#[cfg(feature = "embedded-io-async")]
+mod drive_async;
+
 use core::{error::Error, fmt};
 
 use heapless::Vec;
@@ -152,6 +155,7 @@ struct LanePlace {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PumpCounts {
     /// Calls of the sink.
     pub writes: u64,
@@ -184,6 +188,7 @@ pub struct PumpCounts {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Drive {
     /// There was nothing to write.
     Idle,
@@ -230,10 +235,11 @@ where
         self
     }
 
-    /// Sets the most frames in a batch; 0 is as 1.
+    /// Sets the most frames in a batch, at least one.
     #[must_use]
     pub fn frames_max(mut self, frames: usize) -> Self {
-        self.frames_max = frames;
+        // With none at all nothing would ever leave.
+        self.frames_max = frames.max(1);
         self
     }
 
@@ -241,20 +247,30 @@ where
     /// shared FIFO. A longer frame goes alone.
     #[must_use]
     pub fn len_max(mut self, bytes: usize) -> Self {
-        self.len_max = bytes;
+        self.len_max = bytes.max(1);
         self
     }
 
     /// Adds a ring to drain, from the oldest record that has not been
-    /// released.
+    /// released. With all lanes taken, the lane of a ring that is
+    /// [finished](Consumer::is_finished) is given to it.
     ///
     /// # Errors
     ///
-    /// The consumer back when all lanes are taken.
+    /// The consumer back when no lane is free.
     pub fn add(&mut self, mut consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
         // Back to the records that were looked at and not released.
         consumer.release(0);
-        self.lanes.push(consumer)
+        self.lanes.push(consumer).or_else(|consumer| {
+            // Nothing of a finished ring is lent, as that is not released.
+            match self.lanes.iter_mut().find(|lane| lane.is_finished()) {
+                Some(lane) => {
+                    *lane = consumer;
+                    Ok(())
+                }
+                None => Err(consumer),
+            }
+        })
     }
 
     /// Takes committed records into the batch and lends what is to be
@@ -280,7 +296,10 @@ where
     pub fn fill(&mut self) -> Slices<'_, SLICES> {
         self.take();
         let lanes = &self.lanes;
-        self.stage.slices(|lent| lanes[lent.lane].bytes(lent.place))
+        self.stage.slices(|lent| match lanes.get(lent.lane) {
+            Some(lane) => lane.bytes(lent.place),
+            None => &[],
+        })
     }
 
     /// Says that the sink took the first `len` bytes of what
@@ -323,6 +342,11 @@ where
             return Ok(Drive::Idle);
         }
         let progress = sink.write(&slices);
+        self.answered(progress)
+    }
+
+    /// Counts one call of the sink and takes its answer.
+    fn answered<E>(&mut self, progress: Result<Progress, E>) -> Result<Drive, DriveError<E>> {
         let pending = self.pending();
         self.counts.writes += 1;
         match progress.map_err(DriveError::Sink)? {
@@ -389,7 +413,8 @@ where
     /// Takes from each lane its share of the room, then from each what still
     /// fits.
     fn take_lanes(&mut self) {
-        let lanes = self.lanes.len();
+        // At most so many: a pump of one lane has no code to divide.
+        let lanes = self.lanes.len().min(LANES);
         let share = if lanes > 1 { self.stage.free() / lanes } else { usize::MAX };
         for share in [share, usize::MAX] {
             let first = self.turn;
@@ -410,18 +435,20 @@ where
         let free = self.stage.free();
         let (mut served, mut go_on) = (false, true);
         while free - self.stage.free() < share {
-            if self.stage.frames() > 0 && self.stage.frames() >= self.frames_max {
+            if self.stage.frames() >= self.frames_max {
                 go_on = false;
                 break;
             }
-            let Some(place) = self.lanes[lane].next_place() else {
+            let Some(place) = self.lanes.get_mut(lane).and_then(Consumer::next_place) else {
                 served = true;
                 break;
             };
             match self.put(lane, place) {
                 Ok(()) => {}
                 Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
-                    self.lanes[lane].put_back(place);
+                    if let Some(lane) = self.lanes.get_mut(lane) {
+                        lane.put_back(place);
+                    }
                     go_on = served || lane != self.turn;
                     break;
                 }
@@ -439,7 +466,7 @@ where
     /// Puts one record into the batch, lent when it is large.
     #[inline]
     fn put(&mut self, lane: usize, place: Place) -> Result<(), Refused> {
-        let record = self.lanes[lane].bytes(place);
+        let record = self.lanes.get(lane).map_or(&[][..], |lane| lane.bytes(place));
         let frame_len_max = self.format.frame_len_max(record.len());
         let free = self.len_max.saturating_sub(self.stage.frames_len());
         if self.stage.frames() > 0 && frame_len_max > free {
@@ -475,6 +502,7 @@ const EMPTY: Ledger =
 /// assert_eq!(stuck.to_string(), "the sink took none of 12 bytes and was not blocked");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stuck {
     /// Bytes that were to be written.
     pub pending: usize,
@@ -516,6 +544,7 @@ impl Error for Stuck {}
 /// assert_eq!(pump.pending(), 6);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DriveError<E> {
     /// The sink reported an error.

@@ -66,6 +66,7 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 /// # Ok::<(), io::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Progress {
     /// It took so many bytes from the front. Zero is a sink that will never
     /// take any: see [`Stuck`](crate::pump::Stuck).

@@ -8,10 +8,11 @@ use std::{
 
 use forebay::{Progress, Sink};
 use forebay_std::Wait;
+use heapless::Vec;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, fstat},
-    io::Errno,
+    io::{Errno, ReadWriteFlags, pwritev2, writev},
     net::{SendAncillaryBuffer, SendFlags, sendmsg},
 };
 
@@ -24,27 +25,42 @@ pub const PIPE_BUF: usize = 4096;
 
 /// The most slices of one system call (`IOV_MAX`, `readv(2)`).
 const IOV_MAX: usize = 1024;
-/// So many slices are put on the stack before the full number is.
+/// Up to so many slices the full number is not put on the stack.
 const IOV_FEW: usize = 64;
+
+/// `RWF_NOSIGNAL` of `linux/fs.h`, since Linux 6.18: no SIGPIPE for this call.
+const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+/// `pwritev2(2)` at the descriptor's own position, as `writev(2)`.
+const OWN_POSITION: u64 = u64::MAX;
 
 /// What kind of descriptor a sink writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A socket: `sendmsg(2)` that neither blocks nor raises SIGPIPE,
-    /// whatever the descriptor's flags are.
+    /// A stream socket: `sendmsg(2)` that neither blocks nor raises SIGPIPE,
+    /// whatever the descriptor's flags are. A datagram socket would make one
+    /// datagram of each batch.
     Socket,
-    /// A pipe or FIFO: `writev(2)`, which blocks unless the descriptor is
-    /// non-blocking, see [`FdSink::nonblocking`].
+    /// A pipe or FIFO: `pwritev2(2)` or `writev(2)`, which block unless the
+    /// descriptor is non-blocking, see [`FdSink::nonblocking`].
     Pipe,
     /// A file or a device: `writev(2)`.
     Other,
 }
 
+impl Kind {
+    fn of(fd: impl AsFd) -> io::Result<Self> {
+        Ok(match FileType::from_raw_mode(fstat(fd)?.st_mode) {
+            FileType::Socket => Self::Socket,
+            FileType::Fifo => Self::Pipe,
+            _ => Self::Other,
+        })
+    }
+}
+
 /// What a sink's system calls did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FdSinkCounts {
-    /// Calls of `sendmsg` and `writev`, interrupted and blocked ones among
-    /// them.
+    /// Calls of `sendmsg`, `writev` and `pwritev2`, whatever became of them.
     pub calls: u64,
     /// Calls that a signal interrupted; each was made again.
     pub interrupted: u64,
@@ -57,9 +73,14 @@ pub struct FdSinkCounts {
 /// Writes slices to a descriptor with one vectored system call.
 ///
 /// Short writes and `EAGAIN` are progress, `EINTR` is tried again. A peer that
-/// is gone is an error (`EPIPE`, `ECONNRESET`). On a pipe the kernel also
-/// raises SIGPIPE, which Rust programs ignore from their start; a library in
-/// another program's process must ask that program to do so.
+/// is gone is an error (`EPIPE`, `ECONNRESET`). A signal handler that
+/// interrupts a write which blocks makes it a short one (`signal(7)`).
+///
+/// SIGPIPE is never raised by a socket, nor, since Linux 6.18, by a pipe
+/// (`RWF_NOSIGNAL`). Before that a pipe without a reader raises it; Rust
+/// programs ignore it from their start, and a library in another program's
+/// process must ask that program to do so. Whether it can happen is
+/// [`raises_sigpipe`](FdSink::raises_sigpipe).
 ///
 /// ```
 /// use forebay_linux::FdSink;
@@ -81,6 +102,8 @@ pub struct FdSink<Fd> {
     kind: Kind,
     counts: FdSinkCounts,
     tune: Option<AutoTune>,
+    /// Whether the kernel may know `RWF_NOSIGNAL`; false from its first no.
+    nosignal: bool,
 }
 
 impl<Fd: AsFd> FdSink<Fd> {
@@ -90,12 +113,9 @@ impl<Fd: AsFd> FdSink<Fd> {
     ///
     /// What `fstat(2)` reports.
     pub fn new(fd: Fd) -> io::Result<Self> {
-        let kind = match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
-            FileType::Socket => Kind::Socket,
-            FileType::Fifo => Kind::Pipe,
-            _ => Kind::Other,
-        };
-        Ok(Self { fd, kind, counts: FdSinkCounts::default(), tune: None })
+        let kind = Kind::of(&fd)?;
+        let nosignal = kind == Kind::Pipe;
+        Ok(Self { fd, kind, counts: FdSinkCounts::default(), tune: None, nosignal })
     }
 
     /// A sink for `fd`, which is made non-blocking: for all who share its open
@@ -110,11 +130,23 @@ impl<Fd: AsFd> FdSink<Fd> {
     }
 
     /// Lets the socket's send buffer grow when writes would block often; see
-    /// [`AutoTune`].
+    /// [`AutoTune`]. Does nothing for other descriptors.
     #[must_use]
     pub fn auto_tune(mut self, tune: AutoTune) -> Self {
         self.tune = Some(tune);
         self
+    }
+
+    /// What the automatic growth of the send buffer has come to, if there is
+    /// one.
+    pub const fn tune(&self) -> Option<&AutoTune> {
+        self.tune.as_ref()
+    }
+
+    /// Whether a write to a peer that is gone raises SIGPIPE: a pipe's does
+    /// before Linux 6.18, which the first write finds out.
+    pub const fn raises_sigpipe(&self) -> bool {
+        matches!(self.kind, Kind::Pipe) && !self.nosignal
     }
 
     /// The kind of the descriptor.
@@ -132,29 +164,53 @@ impl<Fd: AsFd> FdSink<Fd> {
         &self.fd
     }
 
+    /// Puts `fd` in the place of the descriptor, whose peer is gone, and gives
+    /// that one back; the counts go on. What had left of a frame went to the
+    /// old one: see [`Drainer::rewind`](forebay_std::Drainer::rewind).
+    ///
+    /// ```
+    /// use forebay_linux::FdSink;
+    /// use forebay_std::Drainer;
+    /// use forebay_std::forebay::frame::Plain;
+    ///
+    /// let (near, far) = std::os::unix::net::UnixStream::pair()?;
+    /// let mut drainer = Drainer::new(Plain, FdSink::new(near)?);
+    /// let mut sender = drainer.sender(1 << 12)?;
+    /// sender.send(b"to whoever is there")?;
+    /// drop(far);
+    /// assert!(drainer.flush().is_err());
+    ///
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+    /// drainer.sink_mut().replace(near)?;
+    /// drainer.rewind();
+    /// drainer.flush()?;
+    /// assert_eq!(drainer.ledger().delivered, 1);
+    /// assert_eq!(drainer.sink().counts().calls, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `fstat(2)` reports; the sink is as before.
+    pub fn replace(&mut self, fd: Fd) -> io::Result<Fd> {
+        self.kind = Kind::of(&fd)?;
+        self.nosignal = self.kind == Kind::Pipe;
+        Ok(std::mem::replace(&mut self.fd, fd))
+    }
+
     /// Gives the descriptor back.
     pub fn into_inner(self) -> Fd {
         self.fd
     }
 
+    /// Writes the first `N` slices that are not empty. Not inlined, so that
+    /// only who gives many slices pays for the stack of many.
+    #[inline(never)]
     fn write_some<const N: usize>(&mut self, slices: &[&[u8]]) -> io::Result<Progress> {
-        let mut vector = [IoSlice::new(&[]); N];
-        let mut len = 0;
-        for (place, slice) in vector.iter_mut().zip(slices.iter().filter(|s| !s.is_empty())) {
-            *place = IoSlice::new(slice);
-            len += 1;
-        }
-        let vector = &vector[..len];
+        let filled = slices.iter().filter(|slice| !slice.is_empty());
+        let vector: Vec<IoSlice<'_>, N> = filled.map(|slice| IoSlice::new(slice)).take(N).collect();
         loop {
-            self.counts.calls += 1;
-            let result = match self.kind {
-                Kind::Socket => {
-                    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                    sendmsg(&self.fd, vector, &mut SendAncillaryBuffer::default(), flags)
-                }
-                Kind::Pipe | Kind::Other => rustix::io::writev(&self.fd, vector),
-            };
-            match result {
+            match self.call(&vector) {
                 Ok(len) => return Ok(Progress::Wrote(len)),
                 Err(Errno::INTR) => self.counts.interrupted += 1,
                 Err(Errno::AGAIN) => {
@@ -164,6 +220,27 @@ impl<Fd: AsFd> FdSink<Fd> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Makes the one call, and once in a sink's life a second.
+    fn call(&mut self, vector: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+        self.counts.calls += 1;
+        if self.kind == Kind::Socket {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            return sendmsg(&self.fd, vector, &mut SendAncillaryBuffer::default(), flags);
+        }
+        if self.nosignal {
+            match pwritev2(&self.fd, vector, OWN_POSITION, NOSIGNAL) {
+                // An older kernel, one without `pwritev2`, and a seccomp filter;
+                // a pipe gives none of these itself.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+                    self.nosignal = false;
+                    self.counts.calls += 1;
+                }
+                result => return result,
+            }
+        }
+        writev(&self.fd, vector)
     }
 }
 
@@ -177,7 +254,7 @@ impl<Fd: AsFd> Sink for FdSink<Fd> {
             self.write_some::<IOV_MAX>(slices)?
         };
         if let (Kind::Socket, Some(tune)) = (self.kind, &mut self.tune) {
-            tune.observe(&self.fd, progress == Progress::Blocked)?;
+            tune.observe(&self.fd, progress == Progress::Blocked);
         }
         Ok(progress)
     }

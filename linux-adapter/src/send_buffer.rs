@@ -1,14 +1,25 @@
 //! A socket's send buffer: asked for, and as the kernel gives it.
 
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::{fd::AsFd, unix::net::UnixDatagram},
+};
 
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
+
+/// The most that `setsockopt(2)` can be asked for.
+const REQUEST_MAX: usize = i32::MAX as usize;
 
 /// What a request for a larger send buffer came to.
 ///
 /// The kernel doubles what is asked for, to have room for its own
 /// bookkeeping, and clamps it to `net.core.wmem_max` (`socket(7)`); what it
 /// gives is [`effective`](SendBuffer::effective).
+///
+/// A TCP socket's buffer grows by itself, up to the third number of
+/// `net.ipv4.tcp_wmem`, until its size is set: from then on it keeps that size
+/// (`tcp(7)`). So ask for a TCP socket's only what is more than that number,
+/// or leave it alone. A UNIX socket's buffer never grows by itself.
 ///
 /// ```
 /// use forebay_linux::SendBuffer;
@@ -29,25 +40,22 @@ pub struct SendBuffer {
 }
 
 impl SendBuffer {
-    /// Asks for a send buffer of `requested` bytes. A buffer that is larger
-    /// already stays as it is.
+    /// Asks for a send buffer of `requested` bytes. A buffer that is as large
+    /// already, or larger than the kernel gives now, stays as it is: a TCP
+    /// socket's that has grown by itself may be.
     ///
     /// # Errors
     ///
-    /// What `getsockopt(2)` and `setsockopt(2)` report, `ENOTSOCK` for one.
+    /// What `getsockopt(2)`, `setsockopt(2)` and `socket(2)` report, `ENOTSOCK`
+    /// for one; the buffer is as before then.
     pub fn grow(socket: impl AsFd, requested: usize) -> io::Result<Self> {
         let before = socket_send_buffer_size(&socket)?;
-        if before >= requested.saturating_mul(2) {
+        let request = requested.min(REQUEST_MAX);
+        if before >= request.saturating_mul(2) || before >= given(request)? {
             return Ok(Self { requested, before, effective: before });
         }
-        set_socket_send_buffer_size(&socket, requested)?;
-        let mut effective = socket_send_buffer_size(&socket)?;
-        if effective < before {
-            // Clamped below what the socket had: the old size is asked for,
-            // which the kernel halves in its bookkeeping.
-            set_socket_send_buffer_size(&socket, before.div_ceil(2))?;
-            effective = socket_send_buffer_size(&socket)?;
-        }
+        set_socket_send_buffer_size(&socket, request)?;
+        let effective = socket_send_buffer_size(&socket)?;
         Ok(Self { requested, before, effective })
     }
 
@@ -58,11 +66,32 @@ impl SendBuffer {
     }
 }
 
+/// What the kernel gives for a request, tried on a socket that nobody uses: a
+/// size that has been set too small cannot be taken back.
+fn given(request: usize) -> io::Result<usize> {
+    let scratch = UnixDatagram::unbound()?;
+    set_socket_send_buffer_size(&scratch, request)?;
+    Ok(socket_send_buffer_size(&scratch)?)
+}
+
 /// Lets a send buffer grow while writes block often.
 ///
 /// Out of every 64 writes at most 16 may block; when more do, twice the
 /// effective size is asked for, until a maximum or until the kernel gives no
-/// more.
+/// more. What [`SendBuffer`] says of TCP goes for this too: it is meant for
+/// UNIX sockets.
+///
+/// A step that fails ends the growth and nothing else: the sink's writes go on
+/// as they did.
+///
+/// ```
+/// use forebay_linux::{AutoTune, FdSink};
+///
+/// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+/// let sink = FdSink::new(near)?.auto_tune(AutoTune::new(1 << 20));
+/// assert_eq!(sink.tune().and_then(AutoTune::last), None); // no change yet
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AutoTune {
     len_max: usize,
@@ -88,25 +117,40 @@ impl AutoTune {
         self.last
     }
 
-    /// Takes one write into account.
-    pub(crate) fn observe(&mut self, socket: impl AsFd, blocked: bool) -> io::Result<()> {
+    /// Whether the buffer grows no more: it has its maximum, or all that the
+    /// kernel gives.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Takes one write into account. Bytes of that write may have left, so an
+    /// error here must not pass for one of the write.
+    pub(crate) fn observe(&mut self, socket: impl AsFd, blocked: bool) {
         if self.done {
-            return Ok(());
+            return;
         }
         self.writes += 1;
         self.blocked += u32::from(blocked);
         if self.writes < Self::WINDOW {
-            return Ok(());
+            return;
         }
         let often = self.blocked > Self::BLOCKED_MAX;
         (self.writes, self.blocked) = (0, 0);
         if often {
-            // The effective size is twice what was asked for.
-            let now = socket_send_buffer_size(&socket)?;
-            let buffer = SendBuffer::grow(&socket, now.min(self.len_max))?;
-            self.done = buffer.effective <= buffer.before || now >= self.len_max;
-            self.last = Some(buffer);
+            self.done = !self.step(socket).unwrap_or(false);
         }
-        Ok(())
+    }
+
+    /// Asks for twice the size; whether there may be more to get.
+    fn step(&mut self, socket: impl AsFd) -> io::Result<bool> {
+        // The effective size is twice what was asked for.
+        let request = socket_send_buffer_size(&socket)?.min(self.len_max);
+        let buffer = SendBuffer::grow(&socket, request)?;
+        if buffer.effective == buffer.before {
+            return Ok(false);
+        }
+        self.last = Some(buffer);
+        Ok(request < self.len_max && !buffer.is_clamped())
     }
 }

@@ -1,1 +1,3 @@
 //! Models of forebay's rings; see `tests/`.
+
+#![forbid(unsafe_code)]

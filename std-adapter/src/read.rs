@@ -1,12 +1,14 @@
 //! Readers as sources of frames.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 
 use forebay::{
     Decoder,
     decoder::{Damage, DecoderCounts, Frame},
     frame::Decode,
 };
+
+use crate::write::uninterrupted;
 
 /// The least buffer: what one read may bring.
 const BUFFER_LEN_MIN: usize = 64 * 1024;
@@ -58,22 +60,28 @@ impl<R: Read, F: Decode> FrameReader<R, F> {
     ///
     /// At the end of the stream the first answer is `true`, so that
     /// [`next_frame`](FrameReader::next_frame) can report a frame that was cut
-    /// short.
+    /// short. While the buffer is full of frames that have not been taken the
+    /// answer is `true` without a read.
     ///
     /// # Errors
     ///
     /// What the reader reports, but for `Interrupted`; `WouldBlock` from a
-    /// reader that does not block.
+    /// reader that does not block. What has been read stays, so that the next
+    /// call goes on in the middle of a frame.
+    ///
+    /// # Panics
+    ///
+    /// If the reader says that it has read more than it was given room for.
     pub fn fill(&mut self) -> io::Result<bool> {
         if self.ended {
             return Ok(false);
         }
-        let len = loop {
-            match self.reader.read(self.decoder.free()) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
+        let free = self.decoder.free();
+        if free.is_empty() {
+            // A read into no room would look like the end of the stream.
+            return Ok(true);
+        }
+        let len = uninterrupted(|| self.reader.read(free))?;
         if len == 0 {
             self.decoder.end();
             self.ended = true;

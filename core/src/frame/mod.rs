@@ -144,6 +144,7 @@ pub struct Envelope {
 
 /// Why a payload did not become a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EncodeError {
     /// The format, as configured, cannot carry this payload.
@@ -180,12 +181,14 @@ impl Error for EncodeError {}
 
 /// What is wrong with received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Reason {
-    /// A length over the maximum: declared by a head, or already received
-    /// where the format has no lengths.
+    /// A length over the maximum.
     TooLong {
-        /// The declared or received length in bytes.
+        /// The length in bytes that a head declares or that a payload has;
+        /// where a frame is given up before its end is known, the least that
+        /// it has.
         len: u64,
         /// The longest that is accepted.
         len_max: u64,

@@ -1,5 +1,7 @@
 //! The length-prefixed family.
 
+use core::ops::Range;
+
 use crc::{Crc, Table};
 
 use super::{Decode, Encode, EncodeError, Envelope, Reason, Resync, Step, room};
@@ -56,28 +58,47 @@ pub enum Order {
 }
 
 impl Order {
+    /// Writes the low bytes of `value`, as many as `out` has, at most eight.
+    ///
+    /// The usual lengths are told apart so that each is one store; a copy of
+    /// a length that is only known at run time would be a call.
     #[inline]
     fn put(self, value: u64, out: &mut [u8]) {
-        let len = out.len();
-        match self {
-            Self::Little => out.copy_from_slice(&value.to_le_bytes()[..len]),
-            Self::Big => out.copy_from_slice(&value.to_be_bytes()[8 - len..]),
+        let wide = self.swap(value, out.len()).to_le_bytes();
+        let [a, b, c, d, ..] = wide;
+        match out.len() {
+            0 => {}
+            1 => out.copy_from_slice(&[a]),
+            2 => out.copy_from_slice(&[a, b]),
+            4 => out.copy_from_slice(&[a, b, c, d]),
+            8 => out.copy_from_slice(&wide),
+            _ => out.iter_mut().zip(wide).for_each(|(out, byte)| *out = byte),
         }
     }
 
+    /// Reads what [`put`](Order::put) wrote.
     #[inline]
     fn take(self, bytes: &[u8]) -> u64 {
-        let len = bytes.len();
-        let mut wide = [0; 8];
-        match self {
-            Self::Little => {
-                wide[..len].copy_from_slice(bytes);
-                u64::from_le_bytes(wide)
-            }
-            Self::Big => {
-                wide[8 - len..].copy_from_slice(bytes);
-                u64::from_be_bytes(wide)
-            }
+        let wide = match *bytes {
+            [] => 0,
+            [a] => u64::from(a),
+            [a, b] => u64::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+            [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            _ => bytes.iter().rev().fold(0, |wide, &byte| wide << 8 | u64::from(byte)),
+        };
+        self.swap(wide, bytes.len())
+    }
+
+    /// From a value to its `len` bytes in this order, read as little-endian,
+    /// and back.
+    #[inline]
+    fn swap(self, value: u64, len: usize) -> u64 {
+        // In 64 bits, the first of `len` swapped bytes stands so high.
+        match (self, len) {
+            (Self::Little, _) => value,
+            (Self::Big, 0) => 0,
+            (Self::Big, _) => value.swap_bytes() >> (8 * (8 - len)),
         }
     }
 }
@@ -313,24 +334,11 @@ impl<C: Checksum> Prefixed<C> {
         let no_room = EncodeError::NoRoom { needed: head_len + tail_len, free };
         let payload_len = free.checked_sub(head_len + tail_len).ok_or(no_room)?;
         self.check_len(payload_len)?;
-        let (head, rest) = frame.split_at_mut_checked(head_len).ok_or(no_room)?;
+        let head = frame.get_mut(..head_len).ok_or(no_room)?;
         self.put_lead(payload_len, head);
-        if C::LEN == 0 {
-            return Ok(());
-        }
-        let (payload, tail) = rest.split_at_mut_checked(payload_len).ok_or(no_room)?;
-        match (self.place, self.cover) {
-            (Place::AfterPayload, Cover::HeadAndPayload) => {
-                // Head and payload are neighbours: one part.
-                let (covered, tail) =
-                    frame.split_at_mut_checked(head_len + payload_len).ok_or(no_room)?;
-                self.order.put(truncate(self.checksum.compute(&[covered]), C::LEN), tail);
-            }
-            (Place::AfterPayload, Cover::Payload) => {
-                self.order.put(truncate(self.checksum.compute(&[payload]), C::LEN), tail);
-            }
-            (Place::BeforePayload, _) => self.put_checksum_in_head(head, payload),
-        }
+        let payload = frame.get(head_len..head_len + payload_len).ok_or(no_room)?;
+        let checksum = self.checksum_of(frame, payload);
+        self.put_checksum(checksum, frame);
         Ok(())
     }
 
@@ -355,9 +363,27 @@ impl<C: Checksum> Prefixed<C> {
         }
     }
 
-    /// Computes the checksum over what it covers, from separate places.
+    /// Computes the checksum of a frame whose length, head check and payload
+    /// are in place. `payload` is the payload too, there or elsewhere.
     #[inline]
-    fn compute(&self, lead: &[u8], payload: &[u8]) -> u64 {
+    fn checksum_of(&self, frame: &[u8], payload: &[u8]) -> u64 {
+        let covered = match (self.cover, self.place) {
+            (Cover::Payload, _) => Some(payload),
+            // Head and payload are neighbours: one part.
+            (Cover::HeadAndPayload, Place::AfterPayload) => {
+                frame.get(..self.lead_len() + payload.len())
+            }
+            (Cover::HeadAndPayload, Place::BeforePayload) => None,
+        };
+        match covered {
+            Some(covered) => truncate(self.checksum.compute(&[covered]), C::LEN),
+            None => self.checksum_apart(frame.get(..self.lead_len()).unwrap_or_default(), payload),
+        }
+    }
+
+    /// Computes the checksum over what it covers, from separate places.
+    #[inline(never)]
+    fn checksum_apart(&self, lead: &[u8], payload: &[u8]) -> u64 {
         let value = match self.cover {
             Cover::Payload => self.checksum.compute(&[payload]),
             Cover::HeadAndPayload => self.checksum.compute(&[lead, payload]),
@@ -365,10 +391,21 @@ impl<C: Checksum> Prefixed<C> {
         truncate(value, C::LEN)
     }
 
+    /// Where the checksum of a frame of `frame_len` bytes stands.
     #[inline]
-    fn put_checksum_in_head(&self, head: &mut [u8], payload: &[u8]) {
-        let (lead, checksum) = head.split_at_mut(self.lead_len());
-        self.order.put(self.compute(lead, payload), checksum);
+    fn checksum_range(&self, frame_len: usize) -> Range<usize> {
+        let begin = match self.place {
+            Place::BeforePayload => self.lead_len(),
+            Place::AfterPayload => frame_len.saturating_sub(C::LEN),
+        };
+        begin..begin + C::LEN
+    }
+
+    #[inline]
+    fn put_checksum(&self, checksum: u64, frame: &mut [u8]) {
+        if let Some(place) = frame.get_mut(self.checksum_range(frame.len())) {
+            self.order.put(checksum, place);
+        }
     }
 
     /// Reads the head at the front of `input`, which holds at least
@@ -402,11 +439,16 @@ impl<C: Checksum> Encode for Prefixed<C> {
     #[inline]
     fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
         self.check_len(payload.len())?;
-        let frame = room(out, self.frame_len(payload.len()))?;
-        let head_len = self.head_len();
-        frame[head_len..head_len + payload.len()].copy_from_slice(payload);
-        self.seal(frame)?;
-        Ok(frame.len())
+        let frame_len = self.frame_len(payload.len());
+        let frame = room(out, frame_len)?;
+        let no_room = EncodeError::NoRoom { needed: frame_len, free: frame_len };
+        let (head, rest) = frame.split_at_mut_checked(self.head_len()).ok_or(no_room)?;
+        rest.get_mut(..payload.len()).ok_or(no_room)?.copy_from_slice(payload);
+        self.put_lead(payload.len(), head);
+        // Over the payload where it was, which does not wait for the copy.
+        let checksum = self.checksum_of(frame, payload);
+        self.put_checksum(checksum, frame);
+        Ok(frame_len)
     }
 
     #[inline]
@@ -416,12 +458,12 @@ impl<C: Checksum> Encode for Prefixed<C> {
         let out = room(out, envelope.head_len + envelope.tail_len)?;
         let (head, tail) = out.split_at_mut(envelope.head_len);
         self.put_lead(payload.len(), head);
-        if C::LEN > 0 {
-            match self.place {
-                Place::BeforePayload => self.put_checksum_in_head(head, payload),
-                Place::AfterPayload => self.order.put(self.compute(head, payload), tail),
-            }
-        }
+        let (lead, place) = head.split_at_mut(self.lead_len());
+        let place = match self.place {
+            Place::BeforePayload => place,
+            Place::AfterPayload => tail,
+        };
+        self.order.put(self.checksum_apart(lead, payload), place);
         Ok(Some(envelope))
     }
 }
@@ -450,19 +492,8 @@ impl<C: Checksum> Decode for Prefixed<C> {
         let head_len = self.head_len();
         let payload = head_len..head_len + payload_len;
         if C::LEN > 0 {
-            let (computed, received) = match (self.place, self.cover) {
-                (Place::AfterPayload, Cover::HeadAndPayload) => {
-                    let (covered, tail) = frame.split_at(payload.end);
-                    (truncate(self.checksum.compute(&[covered]), C::LEN), tail)
-                }
-                (Place::AfterPayload, Cover::Payload) => {
-                    (self.compute(&[], &frame[payload.clone()]), &frame[payload.end..])
-                }
-                (Place::BeforePayload, _) => (
-                    self.compute(&frame[..lead_len], &frame[payload.clone()]),
-                    &frame[lead_len..head_len],
-                ),
-            };
+            let computed = self.checksum_of(frame, frame.get(payload.clone()).unwrap_or_default());
+            let received = frame.get(self.checksum_range(frame_len)).unwrap_or_default();
             let received = self.order.take(received);
             if computed != received {
                 let reason = Reason::Checksum { computed, received };

@@ -7,7 +7,7 @@
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull, slice};
 
 use super::{Control, HEADER_LEN};
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, Ordering};
 
 /// Memory of a constant size, in place. `align(8)` keeps header words aligned.
 #[cfg(not(forebay_loom))]
@@ -79,9 +79,11 @@ impl Heap {
     }
 }
 
-/// What loom watches in place of the bytes: a real atomic for each header
-/// word, and for each word of payload a witness that is touched whenever the
-/// word is, so that an access without a happens-before edge fails the model.
+/// What loom watches in place of the bytes: for each word an atomic, its
+/// content as a header, and a witness that is read whenever the word is read
+/// or accessed atomically, and written whenever the word is lent for writing
+/// or wiped. So two accesses of which one writes plainly fail the model unless
+/// an edge orders them.
 #[cfg(forebay_loom)]
 #[derive(Debug)]
 struct Model {
@@ -133,6 +135,13 @@ impl<'r> Region<'r> {
         unsafe { self.control.as_ref() }
     }
 
+    /// Whether the consumer is gone.
+    #[inline]
+    pub(super) fn is_abandoned(&self) -> bool {
+        // Acquire: pairs with the consumer's last store.
+        self.control().consumer_gone.load(Ordering::Acquire)
+    }
+
     #[inline]
     pub(super) fn capacity(self) -> usize {
         self.mask + 1
@@ -173,6 +182,12 @@ impl<'r> Region<'r> {
     /// None is needed.
     #[cfg(forebay_loom)]
     pub(super) unsafe fn header(self, position: usize) -> &'r AtomicU32 {
+        self.witness(position, HEADER_LEN);
+        self.model_header(position)
+    }
+
+    #[cfg(forebay_loom)]
+    fn model_header(self, position: usize) -> &'r AtomicU32 {
         &self.model().headers[(position & self.mask) / HEADER_LEN]
     }
 
@@ -216,6 +231,21 @@ impl<'r> Region<'r> {
         unsafe { slice::from_raw_parts(self.at(position).as_ptr(), len) }
     }
 
+    /// Whether `len` bytes from `position` are zero, around the end of the
+    /// memory.
+    ///
+    /// # Safety
+    ///
+    /// Meanwhile nobody writes them, and `len <= capacity`.
+    pub(super) unsafe fn is_zero(self, position: usize, len: usize) -> bool {
+        let first = len.min(self.to_end(position));
+        // SAFETY: the caller's span; this part ends with the memory.
+        let front = unsafe { self.bytes(position, first) };
+        // SAFETY: the rest of it, from the front of the memory.
+        let back = unsafe { self.bytes(position.wrapping_add(first), len - first) };
+        front.iter().chain(back).all(|byte| *byte == 0)
+    }
+
     /// Zeroes `len` bytes from `position`, around the end of the memory.
     ///
     /// # Safety
@@ -241,10 +271,9 @@ impl<'r> Region<'r> {
         unsafe { self.bytes_mut(position, len) }.fill(0);
         #[cfg(forebay_loom)]
         for at in (0..len).step_by(HEADER_LEN) {
-            // SAFETY: none is needed for loom's.
-            let header = unsafe { self.header(position.wrapping_add(at)) };
-            // Relaxed: the caller publishes the wiped span by moving `head`.
-            header.store(0, crate::sync::Ordering::Relaxed);
+            // Relaxed: a plain write, as far as the witness goes; the caller
+            // publishes the wiped span by moving `head`.
+            self.model_header(position.wrapping_add(at)).store(0, Ordering::Relaxed);
         }
     }
 

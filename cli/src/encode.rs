@@ -1,0 +1,102 @@
+//! `forebay encode`.
+
+use std::{error::Error, fmt, process::ExitCode};
+
+use forebay::frame::{Encode, EncodeError};
+
+use crate::{
+    format::FormatArgs,
+    hex::{self, HexError},
+    messages::{Cut, Item, Messages},
+    stdio::{FdReader, Output, StdioError},
+};
+
+/// Turns payloads into frames: hexadecimal lines in, raw bytes out
+///
+/// Each line of standard input is the payload of one frame, an empty line an
+/// empty payload.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let mut output = Output::stdout()?;
+    let result = encode(args, &mut output);
+    // The frames before an error are whole.
+    output.flush()?;
+    result?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn encode(args: &Args, output: &mut Output) -> Result<(), Box<dyn Error>> {
+    let codec = args.format.codec();
+    let payload_len_max = args.format.payload_len_max();
+    // Two digits a byte, and the line's end.
+    let line_len_max = 2 * payload_len_max + 2;
+    let mut lines = Messages::new(FdReader::stdin()?, Cut::Lines, line_len_max);
+    let mut payload = Vec::new();
+    while lines.fill().map_err(StdioError::Input)? {
+        while let Some(item) = lines.next() {
+            let encoded = match item {
+                Item::Message(line) => encode_line(line, &codec, &mut payload, output.gathered()),
+                Item::TooLong { len } | Item::Truncated { received: len, .. } => {
+                    Err(Reason::LineTooLong { len, payload_len_max })
+                }
+            };
+            encoded.map_err(|reason| LineError { line: lines.number(), reason })?;
+            output.flush_if_full()?;
+        }
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// Appends the frame of the payload that `line` stands for.
+fn encode_line(
+    line: &[u8],
+    codec: &impl Encode,
+    payload: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Reason> {
+    let digits = line.strip_suffix(b"\n").unwrap_or(line);
+    let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
+    payload.clear();
+    hex::decode(digits, payload).map_err(Reason::Hex)?;
+    let begin = out.len();
+    out.resize(begin + codec.frame_len_max(payload.len()), 0);
+    let encoded = codec.encode(payload, &mut out[begin..]);
+    out.truncate(begin + *encoded.as_ref().unwrap_or(&0));
+    encoded.map(|_| ()).map_err(Reason::Encode)
+}
+
+/// A line that is no payload.
+#[derive(Debug)]
+struct LineError {
+    line: u64,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    Hex(HexError),
+    LineTooLong { len: u64, payload_len_max: usize },
+    Encode(EncodeError),
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.line;
+        match &self.reason {
+            Reason::Hex(error) => write!(f, "line {line}, {error}"),
+            Reason::LineTooLong { len, payload_len_max } => {
+                let digits = 2 * payload_len_max;
+                write!(f, "line {line}: {len} bytes, a payload of {payload_len_max} takes {digits}")
+            }
+            Reason::Encode(error) => write!(f, "line {line}: {error}"),
+        }
+    }
+}
+
+impl Error for LineError {}

@@ -1,0 +1,66 @@
+//! The words that the interrupts and the main loop share, beside the rings.
+//!
+//! Each has one writer and is loaded and stored alone, so that a Cortex-M0
+//! without read-modify-write instructions will do.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use forebay::{Ledger, ring::ReserveError};
+use forebay_protocol::{Lane, Running};
+
+/// Ticks that the host asked for; stored by the receive interrupt.
+pub(crate) static WANTED: AtomicU32 = AtomicU32::new(0);
+/// Ticks that an interrupt offers; stored by the receive interrupt.
+pub(crate) static AT_ONCE: AtomicU32 = AtomicU32::new(1);
+/// Whether the host asked for the end; stored by the receive interrupt.
+pub(crate) static EXIT: AtomicBool = AtomicBool::new(false);
+/// What the timer's interrupt did; stored by it.
+pub(crate) static TICKS: Shown = Shown::new();
+
+/// A [`Lane`] that others may look at. The interrupts have one priority, so
+/// that one sees what the other has done wholly.
+pub(crate) struct Shown {
+    offered: AtomicU32,
+    accepted: AtomicU32,
+    crc: AtomicU32,
+}
+
+impl Shown {
+    const fn new() -> Self {
+        Self { offered: AtomicU32::new(0), accepted: AtomicU32::new(0), crc: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn show(&self, lane: Lane) {
+        self.offered.store(lane.offered, Relaxed);
+        self.accepted.store(lane.accepted, Relaxed);
+        self.crc.store(lane.crc, Relaxed);
+    }
+
+    pub(crate) fn lane(&self) -> Lane {
+        let (offered, accepted) = (self.offered.load(Relaxed), self.accepted.load(Relaxed));
+        let refused = offered.wrapping_sub(accepted);
+        Lane { offered, accepted, refused, crc: self.crc.load(Relaxed) }
+    }
+}
+
+/// What a producer's ledger and the checksum over its payloads say.
+pub(crate) fn lane(ledger: Ledger, crc: &Running) -> Lane {
+    let [offered, accepted, refused] =
+        [ledger.offered, ledger.accepted, ledger.refused].map(narrow);
+    Lane { offered, accepted, refused, crc: crc.value() }
+}
+
+/// A count on its way to the host; the images run for seconds.
+pub(crate) fn narrow(count: u64) -> u32 {
+    // What is cut off is zero.
+    #[allow(clippy::cast_possible_truncation)]
+    let narrow = count as u32;
+    narrow
+}
+
+/// Logs the first refusal of a lane; the ledger has the rest.
+pub(crate) fn log_refusal(name: &str, ledger: Ledger, error: ReserveError) {
+    if ledger.refused == 1 {
+        defmt::warn!("{=str}: first refusal: {}", name, error);
+    }
+}
