@@ -131,12 +131,11 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         self.capacity() - self.frames * SLOT_LEN - self.used
     }
 
-    /// The free bytes, less those for the length of one more frame.
+    /// The free bytes.
     #[inline]
     fn room(&mut self) -> &mut [u8] {
         let (used, free) = (self.used, self.free());
-        let end = used + free.saturating_sub(SLOT_LEN);
-        self.buffer.as_mut().get_mut(used..end).unwrap_or_default()
+        self.buffer.as_mut().get_mut(used..used + free).unwrap_or_default()
     }
 
     /// Copies a whole frame in.

@@ -317,7 +317,7 @@ fn run<F: Encode, const SLICES: usize>(format: F, capacity: usize, borrow_from: 
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 5 } else { 500 },
+        cases: if cfg!(miri) { 5 } else { 200 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

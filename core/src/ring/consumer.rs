@@ -69,8 +69,19 @@ impl<'r> Consumer<'r> {
     /// assert_eq!(record, b"x");
     /// ```
     pub fn records(&mut self) -> Records<'_> {
+        self.release_padding();
         self.walked = self.head;
         Records { region: self.region, walk: Walk { head: self.head, at: &mut self.walked } }
+    }
+
+    /// Releases padding before the oldest record, so that grants that were
+    /// dropped do not fill the ring while there are no records to release.
+    fn release_padding(&mut self) {
+        self.walked = self.head;
+        if let Some(place) = self.next_place() {
+            self.put_back(place);
+        }
+        self.release_to(self.walked);
     }
 
     /// Gives the room of the oldest `records` records back to the producer.
