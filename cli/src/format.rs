@@ -4,9 +4,16 @@ use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 use forebay::{
-    checksum::{CRC16, Crc16, Crc32Fast, NoChecksum, Xxh3},
+    checksum::{
+        CRC16, Crc16, Crc32Fast, NoChecksum, Xxh3,
+        crc::{CRC_16_IBM_3740, Crc, Table},
+    },
     frame::{Cobs, Decode, Encode, EncodeError, Envelope, Prefixed, Resync, Step},
 };
+
+/// Unlike XMODEM's, its start value is not zero, so that zero bytes that a line
+/// adds or drops at the front of a payload are noticed.
+static CRC16_IBM_3740: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_IBM_3740);
 
 /// The payload lengths that `--max-len` accepts, in bytes.
 pub(crate) const PAYLOAD_LEN_MAX: RangeInclusive<u64> = 1..=256 << 20;
@@ -45,6 +52,8 @@ impl FormatArgs {
 pub(crate) enum Name {
     /// forebay's own: length, head check, payload, CRC-32 over all of it
     Prefixed,
+    /// As cobs-crc32, with CRC-16/IBM-3740: for devices
+    CobsCrc16,
     /// Byte stuffing and a zero byte after payload and CRC-32: finds the next frame after damage
     CobsCrc32,
     /// flatstream: length, payload
@@ -59,10 +68,11 @@ pub(crate) enum Name {
 
 impl Name {
     /// The format for payloads of at most `payload_len_max` bytes.
-    fn codec(self, payload_len_max: usize) -> Codec {
+    pub(crate) fn codec(self, payload_len_max: usize) -> Codec {
         let flatstream = Prefixed::flatstream(payload_len_max);
         match self {
             Self::Prefixed => Codec::Prefixed(Prefixed::native(payload_len_max, Crc32Fast)),
+            Self::CobsCrc16 => Codec::CobsCrc16(Cobs::new(payload_len_max, &CRC16_IBM_3740)),
             Self::CobsCrc32 => Codec::CobsCrc32(Cobs::new(payload_len_max, Crc32Fast)),
             Self::Flatstream => Codec::Flatstream(flatstream),
             Self::FlatstreamCrc16 => Codec::FlatstreamCrc16(flatstream.checksum(CRC16)),
@@ -76,6 +86,7 @@ impl Name {
 #[derive(Clone, Copy)]
 pub(crate) enum Codec {
     Prefixed(Prefixed<Crc32Fast>),
+    CobsCrc16(Cobs<Crc16>),
     CobsCrc32(Cobs<Crc32Fast>),
     Flatstream(Prefixed<NoChecksum>),
     FlatstreamCrc16(Prefixed<Crc16>),
@@ -88,6 +99,7 @@ macro_rules! each {
     ($codec:expr, $format:ident => $answer:expr) => {
         match $codec {
             Codec::Prefixed($format) => $answer,
+            Codec::CobsCrc16($format) => $answer,
             Codec::CobsCrc32($format) => $answer,
             Codec::Flatstream($format) => $answer,
             Codec::FlatstreamCrc16($format) => $answer,

@@ -1,4 +1,5 @@
-//! The forebay command: demonstrates, sends, receives, encodes and decodes.
+//! The forebay command: demonstrates, sends, receives, relays, encodes and
+//! decodes.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod listener;
 mod messages;
 mod peer;
 mod recv;
+mod relay;
 mod send;
 mod stdio;
 mod target;
@@ -33,6 +35,7 @@ enum Command {
     Demo(demo::Args),
     Send(send::Args),
     Recv(recv::Args),
+    Relay(relay::Args),
     Encode(encode::Args),
     Decode(decode::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
+        Command::Relay(args) => relay::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Decode(args) => decode::run(&args),
     };

@@ -62,6 +62,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! For firmware see the guide [`microcontroller`].
+//!
 //! # Features
 //!
 //! None is on by default; all of them add.
@@ -91,6 +93,9 @@ pub mod frame;
 #[cfg(feature = "embedded-io-06")]
 pub mod io_06;
 mod ledger;
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("microcontroller.md")]
+pub mod microcontroller {}
 pub mod pump;
 pub mod ring;
 pub mod sink;

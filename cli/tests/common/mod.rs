@@ -17,8 +17,9 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The names of all formats.
-pub(crate) const FORMATS: [&str; 6] = [
+pub(crate) const FORMATS: [&str; 7] = [
     "prefixed",
+    "cobs-crc16",
     "cobs-crc32",
     "flatstream",
     "flatstream-crc16",

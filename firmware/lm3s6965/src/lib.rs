@@ -13,22 +13,22 @@ use embedded_io::{ErrorType, Read, ReadReady, Write};
 
 const UART0: *mut u32 = 0x4000_C000 as *mut u32;
 /// Data.
-const DR: usize = 0x000 / 4;
+const DR: usize = 0x000;
 /// Flags.
-const FR: usize = 0x018 / 4;
+const FR: usize = 0x018;
 const FR_RECEIVE_EMPTY: u32 = 1 << 4;
 const FR_SEND_FULL: u32 = 1 << 5;
 /// Line control.
-const LCRH: usize = 0x02C / 4;
+const LCRH: usize = 0x02C;
 const LCRH_FIFOS: u32 = 1 << 4;
 const LCRH_8_BITS: u32 = 0b11 << 5;
 /// Control.
-const CTL: usize = 0x030 / 4;
+const CTL: usize = 0x030;
 const CTL_ENABLE: u32 = 0b11 << 8 | 1;
 /// Interrupt mask.
-const IM: usize = 0x038 / 4;
+const IM: usize = 0x038;
 /// Interrupt clear.
-const ICR: usize = 0x044 / 4;
+const ICR: usize = 0x044;
 /// There is room to send.
 const IM_SEND: u32 = 1 << 5;
 /// Bytes have come, or some have waited for a while.
@@ -36,14 +36,14 @@ const IM_RECEIVE: u32 = 1 << 4 | 1 << 6;
 
 fn load(register: usize) -> u32 {
     // SAFETY: within the block of registers.
-    let register = unsafe { UART0.add(register) };
+    let register = unsafe { UART0.byte_add(register) };
     // SAFETY: a register of a device that is always there.
     unsafe { register.read_volatile() }
 }
 
 fn store(register: usize, value: u32) {
     // SAFETY: within the block of registers.
-    let register = unsafe { UART0.add(register) };
+    let register = unsafe { UART0.byte_add(register) };
     // SAFETY: a register of a device that is always there; none that is
     // stored to here reaches memory.
     unsafe { register.write_volatile(value) };
