@@ -8,7 +8,8 @@
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(forebay_loom)]
-pub(crate) use loom::{
-    cell::UnsafeCell as Witness,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+/// What loom watches for accesses that are not atomic.
+#[cfg(forebay_loom)]
+pub(crate) type Witness = loom::cell::UnsafeCell<()>;
