@@ -7,6 +7,7 @@ mod demo;
 mod encode;
 mod format;
 mod hex;
+mod listener;
 mod messages;
 mod peer;
 mod recv;

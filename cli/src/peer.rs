@@ -5,23 +5,15 @@ use std::{
     fmt,
     fs::OpenOptions,
     io::{self, ErrorKind},
-    net::{TcpListener, TcpStream, ToSocketAddrs},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::FileTypeExt,
-        unix::net::{UnixDatagram, UnixListener, UnixStream},
-    },
-    path::{Path, PathBuf},
+    net::{TcpStream, ToSocketAddrs},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
-
 use crate::{
+    listener::Listener,
     stdio::{self, report},
     target::Target,
 };
@@ -136,11 +128,11 @@ impl Peers {
     }
 
     fn accept(&self, listener: &Listener, deadline: Option<Instant>) -> Result<OwnedFd, PeerError> {
-        let failed = |error| PeerError::Listen { target: self.target.to_string(), error };
-        if !readable(listener.as_fd(), deadline).map_err(failed)? {
-            return Err(self.gave_up(None));
+        match listener.accept(deadline) {
+            Ok(Some(peer)) => Ok(peer),
+            Ok(None) => Err(self.gave_up(None)),
+            Err(error) => Err(PeerError::Listen { target: self.target.to_string(), error }),
         }
-        listener.accept().map_err(failed)
     }
 
     /// Connects, and tries again while there is nobody.
@@ -247,95 +239,6 @@ fn connect_tcp(address: &str, deadline: Option<Instant>) -> io::Result<OwnedFd> 
         }
     }
     Err(last)
-}
-
-/// Whether `fd` becomes readable before the deadline.
-fn readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], left.as_ref()) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// A listening socket.
-#[derive(Debug)]
-enum Listener {
-    Unix { listener: UnixListener, path: PathBuf },
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    fn unix(path: &Path) -> io::Result<Self> {
-        let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == ErrorKind::AddrInUse && is_stale(path) => {
-                std::fs::remove_file(path)?;
-                UnixListener::bind(path)?
-            }
-            result => result?,
-        };
-        Ok(Self::Unix { listener, path: path.to_owned() })
-    }
-
-    fn tcp(address: &str) -> io::Result<Self> {
-        TcpListener::bind(address).map(Self::Tcp)
-    }
-
-    fn accept(&self) -> io::Result<OwnedFd> {
-        match self {
-            Self::Unix { listener, .. } => listener.accept().map(|(stream, _)| stream.into()),
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nodelay(true)?;
-                Ok(stream.into())
-            }
-        }
-    }
-
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match self {
-            Self::Unix { listener, .. } => listener.as_fd(),
-            Self::Tcp(listener) => listener.as_fd(),
-        }
-    }
-}
-
-/// Whether a socket has outlived its process as a file. A datagram socket asks,
-/// so that a stream listener that is alive sees no connection: it answers
-/// `EPROTOTYPE` (`unix(7)`).
-fn is_stale(path: &Path) -> bool {
-    // Of other files the answer is the same as of a stale socket.
-    if !path.symlink_metadata().is_ok_and(|file| file.file_type().is_socket()) {
-        return false;
-    }
-    let answer = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
-    answer.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-}
-
-/// A socket's file goes with its listener.
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Self::Unix { path, .. } = self {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// The address as it was bound, with the port that the system chose for 0.
-impl fmt::Display for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-            Self::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => write!(f, "tcp:{address}"),
-                Err(error) => write!(f, "tcp: ({error})"),
-            },
-        }
-    }
 }
 
 /// Why there is no peer, or no more.

@@ -4,21 +4,12 @@ mod common;
 
 use std::{
     fs::{self, File},
-    io::Read,
+    io::{Read, Write},
     process::Stdio,
 };
 
-use common::{forebay, run, stderr};
+use common::{FORMATS, forebay, run, stderr, watch};
 use serde_json::Value;
-
-const FORMATS: [&str; 6] = [
-    "prefixed",
-    "cobs-crc32",
-    "flatstream",
-    "flatstream-crc16",
-    "flatstream-crc32",
-    "flatstream-xxh3",
-];
 
 /// The names of the vectors' variants, and the tool's.
 const VARIANTS: [(&str, &str); 5] = [
@@ -216,7 +207,7 @@ fn a_full_disk_is_an_error() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input).unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{command}");
         let told = "forebay: standard output: No space left on device (os error 28)\n";
@@ -240,7 +231,7 @@ fn a_closed_pipe_is_an_error() {
         std::thread::scope(|threads| {
             threads.spawn(move || {
                 // It ends before it has read all of it.
-                let _ = std::io::Write::write_all(&mut stdin, &input);
+                let _ = stdin.write_all(&input);
             });
             stdout.read_exact(&mut [0; 1]).unwrap();
             drop(stdout);
@@ -250,6 +241,33 @@ fn a_closed_pipe_is_an_error() {
             assert_eq!(stderr(&output), told, "{command}");
         });
     }
+}
+
+/// Standard streams that another process has made non-blocking.
+#[test]
+fn streams_that_do_not_block_are_waited_for() {
+    let frames = b"\x01\0\0\0a".repeat(100_000);
+    let (stdin, mut input) = std::io::pipe().unwrap();
+    let (mut output, stdout) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&stdin, true).unwrap();
+    rustix::io::ioctl_fionbio(&stdout, true).unwrap();
+    // So that every write is short.
+    rustix::pipe::fcntl_setpipe_size(&stdout, 4096).unwrap();
+    let mut child =
+        forebay(&["decode", "--format", "flatstream"]).stdin(stdin).stdout(stdout).spawn().unwrap();
+    let _watch = watch(&child);
+    // It waits for input, then for room.
+    input.write_all(&frames[..1]).unwrap();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            input.write_all(&frames[1..]).unwrap();
+            drop(input);
+        });
+        let mut decoded = Vec::new();
+        output.read_to_end(&mut decoded).unwrap();
+        assert!(decoded == b"61\n".repeat(100_000));
+    });
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

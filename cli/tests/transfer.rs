@@ -8,17 +8,8 @@ use std::{
     process::Stdio,
 };
 
-use common::{Dir, Running, Sent, assert_same, forebay, read, run, stderr};
+use common::{Dir, FORMATS, Running, Sent, assert_same, forebay, read, run, stderr};
 use rustix::process::Signal;
-
-const FORMATS: [&str; 6] = [
-    "prefixed",
-    "cobs-crc32",
-    "flatstream",
-    "flatstream-crc16",
-    "flatstream-crc32",
-    "flatstream-xxh3",
-];
 
 /// Lines of every awkward kind: empty, with carriage returns, zeros and bytes
 /// that are no UTF-8, longer than a batch, and a last one without a newline.

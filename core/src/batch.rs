@@ -59,7 +59,23 @@ pub const BORROW_FROM_DEFAULT: usize = 4096;
 /// `Box<[u8]>`. Each frame takes four bytes of it beside its own. `SLICES` is
 /// the most slices that [`slices`](Batch::slices) gives; a borrowed payload
 /// takes two of them, so `(SLICES - 1) / 2` payloads are borrowed at most and
-/// with 1 none.
+/// with 1 none. Longer payloads beyond those are copied, if they fit.
+///
+/// The room of frames that have left comes back when all have.
+///
+/// ```
+/// use forebay::{Batch, frame::Plain};
+///
+/// let page = [b'-'; 100];
+/// let mut buffer = [0; 32];
+/// let mut batch: Batch<_, 5> = Batch::new(&mut buffer[..]).borrow_from(64);
+/// batch.push(&Plain, b"head")?;
+/// batch.push(&Plain, &page)?;
+/// batch.push(&Plain, &page)?;
+/// assert_eq!(batch.slices()[..], [&b"head"[..], &page, &page]);
+/// assert_eq!((batch.frames(), batch.len_bytes()), (3, 204));
+/// # Ok::<(), forebay::batch::PushError>(())
+/// ```
 #[derive(Debug)]
 pub struct Batch<'a, B, const SLICES: usize = 33> {
     stage: Stage<&'a [u8], B, SLICES>,
@@ -99,7 +115,19 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
         self.copy(format, payload)
     }
 
-    /// Adds the frame of `payload` by copying it, whatever its length.
+    /// Adds the frame of `payload` by copying it, whatever its length; the
+    /// payload need not outlive the batch.
+    ///
+    /// ```
+    /// use forebay::{Batch, frame::Plain};
+    ///
+    /// let mut batch: Batch<[u8; 64]> = Batch::new([0; 64]);
+    /// for line in 1..=3 {
+    ///     batch.copy(&Plain, format!("line {line}\n").as_bytes())?;
+    /// }
+    /// assert_eq!(batch.slices()[..], [b"line 1\nline 2\nline 3\n"]);
+    /// # Ok::<(), forebay::batch::PushError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -134,6 +162,10 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
     /// Says that the first `len` bytes of the slices have left; returns how
     /// many frames have thereby left whole.
     ///
+    /// A frame of no bytes ([`Plain`](crate::frame::Plain) and an empty
+    /// payload) leaves with the byte before it; one that nothing is before,
+    /// with `advance(0)`.
+    ///
     /// # Errors
     ///
     /// [`PastEnd`] when there are fewer bytes than that; nothing has moved.
@@ -147,6 +179,18 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
 
     /// Takes back what has left of the first frame, so that a new peer gets it
     /// from its beginning; returns how many bytes that were.
+    ///
+    /// ```
+    /// use forebay::{Batch, frame::Plain};
+    ///
+    /// let mut batch: Batch<[u8; 64]> = Batch::new([0; 64]);
+    /// batch.push(&Plain, b"one")?;
+    /// batch.push(&Plain, b"two")?;
+    /// assert_eq!(batch.advance(5), Ok(1)); // and then the connection was lost
+    /// assert_eq!(batch.rewind(), 2);
+    /// assert_eq!(batch.slices()[..], [b"two"]);
+    /// # Ok::<(), forebay::batch::PushError>(())
+    /// ```
     pub fn rewind(&mut self) -> usize {
         self.stage.rewind()
     }
@@ -172,6 +216,24 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
 }
 
 /// Why a frame was not added to a [`Batch`].
+///
+/// ```
+/// use forebay::{Batch, batch::PushError, frame::Plain};
+///
+/// let mut batch: Batch<[u8; 16]> = Batch::new([0; 16]);
+/// let error = PushError::NeverFits { needed: 24, capacity: 16 };
+/// assert_eq!(batch.push(&Plain, &[0; 20]), Err(error));
+///
+/// batch.push(&Plain, b"a frame")?;
+/// let full = batch.push(&Plain, b"another").unwrap_err();
+/// assert_eq!(full, PushError::Full { needed: 11, free: 5 });
+/// assert_eq!(full.to_string(), "the batch is full: 11 bytes needed, 5 free");
+///
+/// let written = batch.len_bytes();
+/// batch.advance(written)?;
+/// batch.push(&Plain, b"another")?;
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -213,6 +275,16 @@ impl fmt::Display for PushError {
 impl Error for PushError {}
 
 /// More bytes are said to have left than there were.
+///
+/// ```
+/// use forebay::{Batch, batch::PastEnd, frame::Plain};
+///
+/// let mut batch: Batch<[u8; 16]> = Batch::new([0; 16]);
+/// batch.push(&Plain, b"four")?;
+/// assert_eq!(batch.advance(5), Err(PastEnd { len: 5, pending: 4 }));
+/// assert_eq!(batch.len_bytes(), 4);
+/// # Ok::<(), forebay::batch::PushError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PastEnd {

@@ -346,3 +346,53 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
         debug_assert!(self.received <= self.buffer.as_ref().len());
     }
 }
+
+/// What concerns one call; whole streams are in `tests/decode_splits.rs`.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum::CRC16;
+    use crate::frame::{Cobs, Prefixed};
+
+    #[test]
+    fn a_buffer_shorter_than_the_longest_frame_is_refused() {
+        let format = Prefixed::flatstream(10).checksum(CRC16);
+        let error = BufferTooShort { needed: 16, given: 15 };
+        assert_eq!(Decoder::new(format, [0; 15]).err(), Some(error));
+        assert!(Decoder::new(format, [0; 16]).is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "9 bytes received into 8 free ones")]
+    fn more_than_was_free_is_not_received() {
+        Decoder::new(Prefixed::flatstream(4), [0; 8]).unwrap().received(9);
+    }
+
+    #[test]
+    fn a_part_of_a_frame_moves_to_the_front() {
+        let mut decoder = Decoder::new(Prefixed::flatstream(4), [0; 8]).unwrap();
+        decoder.free().copy_from_slice(b"\x01\0\0\0a\x02\0\0");
+        decoder.received(8);
+        let frame = Frame { payload: b"a", offset: 0, frame_len: 5 };
+        assert_eq!(decoder.next_frame(), Ok(Some(frame)));
+        assert_eq!(decoder.next_frame(), Ok(None));
+        assert_eq!((decoder.offset(), decoder.free().len()), (5, 5));
+        decoder.free()[..3].copy_from_slice(b"\0bc");
+        decoder.received(3);
+        let frame = Frame { payload: b"bc", offset: 5, frame_len: 6 };
+        assert_eq!(decoder.next_frame(), Ok(Some(frame)));
+    }
+
+    #[test]
+    fn a_tail_that_was_given_up_leaves_the_decoder_lost() {
+        let mut decoder = Decoder::new(Cobs::new(2, CRC16), [0; 8]).unwrap();
+        decoder.free()[..6].fill(1);
+        decoder.received(6);
+        let reason = Reason::TooLong { len: 7, len_max: 6 };
+        assert_eq!(decoder.next_frame(), Err(Damage { offset: 0, reason }));
+        decoder.end();
+        assert_eq!(decoder.next_frame(), Ok(None));
+        assert!(decoder.is_lost());
+        assert_eq!(decoder.counts(), DecoderCounts { frames: 0, damages: 1, bytes_lost: 6 });
+    }
+}

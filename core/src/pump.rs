@@ -35,11 +35,11 @@
 //! leave. [`wrote`](Pump::wrote) advances by exactly the bytes that went.
 //!
 //! Lanes take turns. A fill begins with the lane whose turn it is, gives each
-//! lane its share of the room, then what is left, and ends at the first record
-//! that does not fit. A turn ends when one of the lane's records has been taken
-//! or it has none: a record that needs more room than is left gets an emptier
-//! batch, and between two records of a waiting lane others fill fewer than
-//! `LANES` batches.
+//! lane its share of the room, and then what is left to those that have more.
+//! A turn ends when one of the lane's records has been taken or it has none; a
+//! record that does not fit when it is its lane's turn ends the fill, so that it
+//! gets an emptier batch. Between two records of a waiting lane others fill
+//! fewer than `LANES` batches.
 //!
 //! Invariant: a record is in its ring, in the batch, or in the ledger as
 //! delivered or undeliverable; a ring's head never passes a lent record that
@@ -65,7 +65,44 @@ use crate::{
 ///
 /// `F` frames each record ([`Plain`](crate::frame::Plain) when the producers
 /// framed them already), `B` is the batch's buffer, `SLICES` the most slices
-/// for one write; see [`Batch`](crate::Batch).
+/// for one write; see [`Batch`](crate::Batch). Each lane's records leave in
+/// order, and no lane waits for ever while others are busy. A record that the
+/// format or an empty batch can never take is dropped and counted as
+/// undeliverable.
+///
+/// ```
+/// use forebay::pump::Drive;
+/// use forebay::sink::{Progress, Sink};
+/// use forebay::{Pump, frame::Plain, ring::Ring};
+///
+/// #[derive(Default)]
+/// struct Wire(Vec<u8>);
+///
+/// impl Sink for Wire {
+///     type Error = core::convert::Infallible;
+///
+///     fn write(&mut self, slices: &[&[u8]]) -> Result<Progress, Self::Error> {
+///         let before = self.0.len();
+///         slices.iter().for_each(|slice| self.0.extend_from_slice(slice));
+///         Ok(Progress::Wrote(self.0.len() - before))
+///     }
+/// }
+///
+/// let (mut small, mut large) = (Ring::<64>::new(), Ring::<1024>::new());
+/// let (mut small, small_lane) = small.split();
+/// let (mut large, large_lane) = large.split();
+/// let mut pump: Pump<_, _, 2> = Pump::new(Plain, [0; 512]).borrow_from(100);
+/// pump.add(small_lane).unwrap();
+/// pump.add(large_lane).unwrap();
+///
+/// large.push(&[0; 300])?; // is written from where it lies in its ring
+/// small.push(b"one ")?;
+/// small.push(b"two ")?;
+/// let mut wire = Wire::default();
+/// assert_eq!(pump.drive(&mut wire)?, Drive::Moved { bytes: 308, frames: 3 });
+/// assert!(wire.0.starts_with(b"one two "));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Pump<'r, F, B, const LANES: usize, const SLICES: usize = 33> {
     format: F,
@@ -87,7 +124,36 @@ struct LanePlace {
     place: Place,
 }
 
-/// How a pump's writes went.
+/// How a pump's writes went; see [`Pump::drive`].
+///
+/// ```
+/// # use forebay::{Pump, frame::Plain, ring::Ring};
+/// use forebay::pump::PumpCounts;
+/// use forebay::sink::{Progress, Sink};
+///
+/// /// Takes five bytes, and then no more for now.
+/// struct Five(bool);
+///
+/// impl Sink for Five {
+///     type Error = core::convert::Infallible;
+///
+///     fn write(&mut self, _slices: &[&[u8]]) -> Result<Progress, Self::Error> {
+///         let full = std::mem::replace(&mut self.0, true);
+///         Ok(if full { Progress::Blocked } else { Progress::Wrote(5) })
+///     }
+/// }
+///
+/// # let mut ring = Ring::<64>::new();
+/// # let (mut producer, consumer) = ring.split();
+/// # let mut pump: Pump<_, _, 1> = Pump::new(Plain, [0; 64]);
+/// # pump.add(consumer).unwrap();
+/// producer.push(b"a record")?;
+/// let mut sink = Five(false);
+/// pump.drive(&mut sink)?;
+/// pump.drive(&mut sink)?;
+/// assert_eq!(pump.counts(), PumpCounts { writes: 2, bytes: 5, short: 1, blocked: 1 });
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PumpCounts {
@@ -102,6 +168,25 @@ pub struct PumpCounts {
 }
 
 /// What one round of [`Pump::drive`] did.
+///
+/// ```
+/// use forebay::pump::{Drive, DriveError};
+/// use forebay::{Pump, Sink, frame::Encode};
+///
+/// /// Writes until nothing is left or the sink is blocked; says whether it is.
+/// fn flush<F: Encode, S: Sink>(
+///     pump: &mut Pump<'_, F, [u8; 512], 1>,
+///     sink: &mut S,
+/// ) -> Result<bool, DriveError<S::Error>> {
+///     loop {
+///         match pump.drive(sink)? {
+///             Drive::Moved { .. } => {}
+///             Drive::Idle => return Ok(false),
+///             Drive::Blocked => return Ok(true),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Drive {
@@ -193,15 +278,33 @@ where
     ///
     /// What an earlier call lent and [`wrote`](Pump::wrote) did not take is
     /// lent again, before anything new.
+    ///
+    /// The slices are gone when `wrote` is called, which releases the records
+    /// that they lie in:
+    ///
+    /// ```compile_fail,E0499
+    /// # use forebay::{Pump, frame::Plain, ring::Ring};
+    /// # let mut ring = Ring::<64>::new();
+    /// # let (mut producer, consumer) = ring.split();
+    /// # let mut pump: Pump<_, _, 1> = Pump::new(Plain, [0; 64]);
+    /// # pump.add(consumer).unwrap();
+    /// # producer.push(b"record").unwrap();
+    /// let slices = pump.fill();
+    /// pump.wrote(6).unwrap();
+    /// assert_eq!(slices[0], b"record");
+    /// ```
     pub fn fill(&mut self) -> Slices<'_, SLICES> {
         self.take();
         let lanes = &self.lanes;
-        self.stage.slices(|lent| lanes[lent.lane].bytes(lent.place))
+        self.stage.slices(|lent| match lanes.get(lent.lane) {
+            Some(lane) => lane.bytes(lent.place),
+            None => &[],
+        })
     }
 
     /// Says that the sink took the first `len` bytes of what
     /// [`fill`](Pump::fill) lent; returns how many frames have thereby left
-    /// whole.
+    /// whole. Their records' room in the rings is free again.
     ///
     /// # Errors
     ///
@@ -230,8 +333,9 @@ where
     /// # Errors
     ///
     /// [`DriveError::Sink`] for what the sink reports, [`DriveError::Stuck`]
-    /// when it took nothing and did not say that it was blocked. What was to
-    /// be written stays with the pump.
+    /// when it took nothing and did not say that it was blocked,
+    /// [`DriveError::PastEnd`] when it says that it took more than there was.
+    /// What was to be written stays with the pump, for the next call.
     pub fn drive<S: Sink>(&mut self, sink: &mut S) -> Result<Drive, DriveError<S::Error>> {
         let slices = self.fill();
         if slices.is_empty() {
@@ -307,9 +411,10 @@ where
     }
 
     /// Takes from each lane its share of the room, then from each what still
-    /// fits; ends at the first record that does not.
+    /// fits.
     fn take_lanes(&mut self) {
-        let lanes = self.lanes.len();
+        // At most so many: a pump of one lane has no code to divide.
+        let lanes = self.lanes.len().min(LANES);
         let share = if lanes > 1 { self.stage.free() / lanes } else { usize::MAX };
         for share in [share, usize::MAX] {
             let first = self.turn;
@@ -325,22 +430,24 @@ where
     }
 
     /// Takes records of one lane until they take `share` bytes of the buffer;
-    /// whether the batch may have room for another.
+    /// whether other lanes may go on.
     fn take_lane(&mut self, lane: usize, share: usize) -> bool {
         let free = self.stage.free();
         while free - self.stage.free() < share {
-            if self.is_full() {
+            if self.stage.frames() > 0 && self.stage.frames() >= self.frames_max {
                 return false;
             }
-            let Some(place) = self.lanes[lane].next_place() else {
+            let Some(place) = self.lanes.get_mut(lane).and_then(Consumer::next_place) else {
                 self.end_turn(lane);
                 break;
             };
             match self.put(lane, place) {
                 Ok(()) => {}
                 Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
-                    self.lanes[lane].put_back(place);
-                    return false;
+                    if let Some(lane) = self.lanes.get_mut(lane) {
+                        lane.put_back(place);
+                    }
+                    return lane != self.turn;
                 }
                 // Not even into an empty batch.
                 Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
@@ -358,17 +465,10 @@ where
         }
     }
 
-    /// Whether the batch has reached a limit; an empty one never has.
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.stage.frames() > 0
-            && (self.stage.frames() >= self.frames_max || self.stage.frames_len() >= self.len_max)
-    }
-
     /// Puts one record into the batch, lent when it is large.
     #[inline]
     fn put(&mut self, lane: usize, place: Place) -> Result<(), Refused> {
-        let record = self.lanes[lane].bytes(place);
+        let record = self.lanes.get(lane).map_or(&[][..], |lane| lane.bytes(place));
         let frame_len_max = self.format.frame_len_max(record.len());
         let free = self.len_max.saturating_sub(self.stage.frames_len());
         if self.stage.frames() > 0 && frame_len_max > free {
@@ -398,6 +498,11 @@ const EMPTY: Ledger =
 
 /// The sink took no byte and did not say that it was blocked: it will never
 /// take any.
+///
+/// ```
+/// let stuck = forebay::pump::Stuck { pending: 12 };
+/// assert_eq!(stuck.to_string(), "the sink took none of 12 bytes and was not blocked");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stuck {
@@ -414,6 +519,32 @@ impl fmt::Display for Stuck {
 impl Error for Stuck {}
 
 /// Why a round of [`Pump::drive`] failed.
+///
+/// ```
+/// # use forebay::{Pump, frame::Plain, ring::Ring};
+/// use forebay::pump::DriveError;
+/// use forebay::sink::{Progress, Sink};
+///
+/// /// Takes nothing, ever.
+/// struct Wall;
+///
+/// impl Sink for Wall {
+///     type Error = core::convert::Infallible;
+///
+///     fn write(&mut self, _slices: &[&[u8]]) -> Result<Progress, Self::Error> {
+///         Ok(Progress::Wrote(0))
+///     }
+/// }
+///
+/// # let mut ring = Ring::<64>::new();
+/// # let (mut producer, consumer) = ring.split();
+/// # let mut pump: Pump<_, _, 1> = Pump::new(Plain, [0; 64]);
+/// # pump.add(consumer).unwrap();
+/// producer.push(b"record").unwrap();
+/// let error = pump.drive(&mut Wall).unwrap_err();
+/// assert!(matches!(error, DriveError::Stuck(stuck) if stuck.pending == 6));
+/// assert_eq!(pump.pending(), 6);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

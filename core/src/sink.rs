@@ -45,6 +45,26 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 }
 
 /// What a sink did with the slices.
+///
+/// A short write and a blocked sink are progress, not errors:
+///
+/// ```
+/// use std::io::{self, ErrorKind, Write};
+///
+/// use forebay::Progress;
+///
+/// fn progress(written: io::Result<usize>) -> io::Result<Progress> {
+///     match written {
+///         Ok(len) => Ok(Progress::Wrote(len)),
+///         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Progress::Blocked),
+///         Err(error) => Err(error),
+///     }
+/// }
+///
+/// let mut short = &mut [0; 3][..];
+/// assert_eq!(progress(short.write(b"four"))?, Progress::Wrote(3));
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Progress {

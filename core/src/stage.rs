@@ -84,6 +84,10 @@ pub(crate) enum Refused {
 }
 
 impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLICES> {
+    /// The most payloads lent at a time: each takes a slice and the staged
+    /// bytes before it another; one more follows the last.
+    const LENT_MAX: usize = (SLICES - 1) / 2;
+
     pub(crate) const fn new(buffer: B) -> Self {
         Self {
             buffer,
@@ -127,11 +131,11 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         self.capacity() - self.frames * SLOT_LEN - self.used
     }
 
-    /// The free bytes, less those for the length of one more frame.
+    /// The free bytes.
     #[inline]
     fn room(&mut self) -> &mut [u8] {
         let (used, free) = (self.used, self.free());
-        &mut self.buffer.as_mut()[used..used + free.saturating_sub(SLOT_LEN)]
+        self.buffer.as_mut().get_mut(used..used + free).unwrap_or_default()
     }
 
     /// Copies a whole frame in.
@@ -154,9 +158,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         payload: &[u8],
         place: L,
     ) -> Result<bool, Refused> {
-        // Each lent payload takes a slice and the staged bytes before it
-        // another; one more follows the last.
-        if 2 * self.lent.len() + 3 > SLICES {
+        if self.lent.len() >= Self::LENT_MAX {
             return Ok(false);
         }
         let envelope = match format.envelope(payload, self.room()) {
@@ -194,8 +196,11 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         // 31 bits, as just checked.
         #[allow(clippy::cast_possible_truncation)]
         let slot = frame_len as u32 | if lent.is_some() { LENT } else { 0 };
-        let at = self.capacity() - (self.frames + 1) * SLOT_LEN;
-        self.buffer.as_mut()[at..at + SLOT_LEN].copy_from_slice(&slot.to_le_bytes());
+        let (_, slots) = self.buffer.as_mut().as_rchunks_mut::<SLOT_LEN>();
+        let Some(place) = slots.iter_mut().nth_back(self.frames) else {
+            return Err(Refused::Full { needed, free });
+        };
+        *place = slot.to_le_bytes();
         self.frames += 1;
         self.used += staged;
         self.pending += frame_len;
@@ -216,10 +221,8 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     /// The length of a frame, counted from the last reset, and whether its
     /// payload is lent.
     fn slot(&self, frame: usize) -> (usize, bool) {
-        let at = self.capacity() - (frame + 1) * SLOT_LEN;
-        let mut slot = [0; SLOT_LEN];
-        slot.copy_from_slice(&self.buffer.as_ref()[at..at + SLOT_LEN]);
-        let slot = u32::from_le_bytes(slot);
+        let (_, slots) = self.buffer.as_ref().as_rchunks::<SLOT_LEN>();
+        let slot = slots.iter().nth_back(frame).map_or(0, |slot| u32::from_le_bytes(*slot));
         ((slot & !LENT) as usize, slot & LENT != 0)
     }
 
@@ -235,19 +238,25 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             }
         };
         let mut at = self.sent;
-        for lent in self.lent.iter().filter(|lent| lent.sent < lent.len) {
-            push(&staged[at..lent.before]);
-            push(&find(lent.place)[lent.sent..lent.len]);
+        for lent in self.lent_frames().filter(|lent| lent.sent < lent.len) {
+            push(staged.get(at..lent.before).unwrap_or_default());
+            push(find(lent.place).get(lent.sent..lent.len).unwrap_or_default());
             at = lent.before;
         }
-        push(&staged[at..self.used]);
+        push(staged.get(at..self.used).unwrap_or_default());
         debug_assert_eq!(slices.len_bytes(), self.pending);
         slices
     }
 
     /// The places of the lent payloads that have not wholly left, in order.
     pub(crate) fn lent(&self) -> impl Iterator<Item = L> + '_ {
-        self.lent.iter().map(|lent| lent.place)
+        self.lent_frames().map(|lent| lent.place)
+    }
+
+    /// The frames whose payloads are lent. With one slice or two there are
+    /// none, and the bound lets their code go.
+    fn lent_frames(&self) -> impl Iterator<Item = &Lent<L>> + '_ {
+        self.lent.iter().take(Self::LENT_MAX)
     }
 
     /// Moves past `len` bytes that have left; returns how many frames ended
@@ -267,7 +276,8 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     }
 
     fn advance_bytes(&mut self, mut len: usize) {
-        for lent in self.lent.iter_mut().filter(|lent| lent.sent < lent.len) {
+        let lent = self.lent.iter_mut().take(Self::LENT_MAX);
+        for lent in lent.filter(|lent| lent.sent < lent.len) {
             let staged = lent.before - self.sent;
             if len < staged {
                 break;

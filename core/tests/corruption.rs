@@ -8,6 +8,7 @@
 mod support;
 
 use forebay::Decoder;
+use forebay::checksum::crc::{self, Crc, Table};
 use forebay::checksum::{CRC32, CRC32C, CRC64, Checksum, Crc32};
 use forebay::frame::{Cobs, Decode, Encode, Prefixed, Reason};
 use support::random::Random;
@@ -74,11 +75,23 @@ impl Costs {
 }
 
 fn trials<F: Encode + Decode + Copy>(name: &str, format: F, damage: Damage) -> Costs {
+    trials_of(name, format, damage, |random, payloads| {
+        payloads.iter_mut().for_each(|payload| random.fill(payload));
+    })
+}
+
+/// Trials of payloads that `refill` fills.
+fn trials_of<F: Encode + Decode + Copy>(
+    name: &str,
+    format: F,
+    damage: Damage,
+    refill: impl Fn(&mut Random, &mut [Payload; FRAMES]),
+) -> Costs {
     let mut random = Random::new(0x466F_7265_6261_7900);
     let mut costs = Costs::default();
+    let mut payloads = [[0; PAYLOAD_LEN]; FRAMES];
     for _ in 0..TRIALS {
-        let mut payloads = [[0; PAYLOAD_LEN]; FRAMES];
-        payloads.iter_mut().for_each(|payload| random.fill(payload));
+        refill(&mut random, &mut payloads);
         let mut stream = encode(format, &payloads);
         damage.harm(&mut random, &mut stream);
         let (lost, wrong) = decode(format, &stream, &payloads);
@@ -173,6 +186,29 @@ fn bursts_and_lost_and_extra_bytes() {
         let costs = trials("native-crc32", NATIVE, damage);
         assert!(costs.lost_max <= 2, "{costs:?}");
         assert_eq!(costs.wrong, 0, "{costs:?}");
+    }
+}
+
+/// Zeros are stuffed as 01, so that damage adds, drops and cuts off whole
+/// zeros. A checksum that begins with ones and is not zero for nothing sees
+/// all of it.
+#[test]
+fn payloads_of_zeros() {
+    const CRC16: &Crc<u16, Table<16>> = &Crc::<u16, Table<16>>::new(&crc::CRC_16_IBM_3740);
+    const CRC32: &Crc<u32, Table<16>> = &Crc::<u32, Table<16>>::new(&crc::CRC_32_MPEG_2);
+    fn check<C: Checksum + Copy>(name: &str, checksum: C) {
+        for damage in [Damage::Flip, Damage::Drop] {
+            let costs = trials_of(name, Cobs::new(PAYLOAD_LEN, checksum), damage, numbered_zeros);
+            costs.assert_own_frames_only(name);
+        }
+    }
+    check("zeros, cobs-crc16/ibm-3740", CRC16);
+    check("zeros, cobs-crc32/mpeg-2", CRC32);
+}
+
+fn numbered_zeros(_: &mut Random, payloads: &mut [Payload; FRAMES]) {
+    for (number, payload) in (1..=u8::MAX).zip(payloads) {
+        payload[PAYLOAD_LEN - 1] = number;
     }
 }
 

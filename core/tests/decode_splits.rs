@@ -7,6 +7,7 @@
 
 mod support;
 
+use forebay::Decoder;
 use forebay::frame::{Decode, Encode};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -172,6 +173,43 @@ fn streams_damaged_at_every_byte() {
             }
             let dropped = [&whole[..at], &whole[at + 1..]].concat();
             bench.check_coarsely(&dropped);
+        }
+    }
+}
+
+/// Nothing that is complete is held back: a peer may wait for the answer.
+#[test]
+fn a_frame_is_there_with_its_last_byte() {
+    for mut bench in members::all(20).into_iter().map(Bench::new) {
+        let payloads: [&[u8]; 5] = [b"", b"a longer payload", b"\0", b"", b"short"];
+        let mut decoder =
+            Decoder::new(Borrowed(&*bench.member.format), &mut bench.buffers[0][..]).unwrap();
+        for payload in payloads {
+            let frame = bench.member.spec.encode(payload);
+            for (at, &byte) in frame.iter().enumerate() {
+                decoder.free()[0] = byte;
+                decoder.received(1);
+                let delivered = decoder.next_frame().unwrap().map(|frame| frame.payload);
+                let expected = (at + 1 == frame.len()).then_some(payload);
+                assert_eq!(delivered, expected, "{:?}, byte {at}", bench.member.spec);
+            }
+        }
+    }
+}
+
+/// Runs of bytes around a full block, with and without a zero behind; and
+/// frames that are short enough for payloads that are not.
+#[test]
+fn blocks_and_maxima_of_cobs() {
+    for payload_len_max in [253, 254, 255, 510] {
+        for mut bench in members::cobs(payload_len_max).into_iter().map(Bench::new) {
+            for run in (250..=257).chain(505..=512) {
+                let ones = vec![1; run];
+                let before_zero = [&ones[..], &[0, 2]].concat();
+                let behind_zero = [&[0], &ones[..]].concat();
+                let zeros = vec![0; run];
+                bench.check_coarsely(&bench.frames(&[&ones, &before_zero, &behind_zero, &zeros]));
+            }
         }
     }
 }

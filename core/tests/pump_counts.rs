@@ -40,8 +40,8 @@ fn drive<F: Encode + Copy, const SLICES: usize>(format: F, records: &[&[u8]], sc
     let delivered = |sent| ends.iter().take_while(|end| **end <= sent).count();
     // The bytes that the whole wire takes, whatever steps are left.
     let whole = [Step::Take(usize::MAX)];
-    let mut steps = script.iter().chain(&whole).filter(|step| **step != Step::Interrupted);
-    while let Some(step) = steps.next() {
+    let steps = script.iter().chain(&whole).filter(|step| **step != Step::Interrupted);
+    for step in steps {
         let wanted = match *step {
             Step::Take(usize::MAX) => wire.len(),
             Step::Take(len) => wire.len().min(sent + len),

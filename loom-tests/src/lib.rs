@@ -19,6 +19,7 @@
 //!   fails the build.
 
 #![cfg(forebay_loom)]
+#![forbid(unsafe_code)]
 
 use std::{
     collections::BTreeSet,

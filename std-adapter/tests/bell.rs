@@ -3,6 +3,7 @@
 mod common;
 
 use std::{
+    hint,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -12,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use common::watchdog;
+use common::{dawdle, watchdog};
 use forebay_std::Bell;
 
 /// Two threads hand a number to and fro; each waits by a bell of its own for
@@ -39,6 +40,38 @@ fn no_wake_up_is_lost() {
         }
     });
     assert_eq!(number.into_inner(), TURNS);
+}
+
+/// The sleeper falls asleep in the very moment in which the ringer makes work:
+/// both are awake when a round begins and each dawdles for a while of its own.
+/// Without the fences each can miss the other.
+#[test]
+fn no_wake_up_is_lost_in_the_moment_of_falling_asleep() {
+    const ROUNDS: u32 = 100_000;
+    let _held = watchdog("falling asleep");
+    let (bell, begun, made) = (Bell::new(), AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut random = 1;
+            for round in 1..=ROUNDS {
+                while begun.load(Ordering::Acquire) < round {
+                    hint::spin_loop();
+                }
+                dawdle(&mut random);
+                made.store(round, Ordering::Release);
+                bell.ring();
+            }
+        });
+        let mut random = 2;
+        for round in 1..=ROUNDS {
+            begun.store(round, Ordering::Release);
+            dawdle(&mut random);
+            while made.load(Ordering::Acquire) < round {
+                bell.sleep(None, || made.load(Ordering::Acquire) == round);
+            }
+        }
+    });
+    assert_eq!(made.into_inner(), ROUNDS);
 }
 
 /// Several ring at the same time, about work of their own.

@@ -5,14 +5,19 @@ mod common;
 
 use std::{
     collections::BTreeMap,
+    hint,
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, mpsc},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use common::{FORMAT, message, names, watchdog, wire_of};
+use common::{FORMAT, dawdle, message, names, watchdog, wire_of};
 use forebay_std::{
     Drained, Drainer, FrameReader, NoLane, SENDERS_MAX, Sender, SenderError, Wait, WriteSink,
     forebay::{
@@ -239,6 +244,56 @@ fn a_sender_that_goes_finishes_the_run() {
         });
         assert_eq!(drainer.ledger().delivered, (round + 1) % 2 * 2);
     }
+}
+
+/// The last sender goes in the very moment in which the drainer, idle, decides
+/// to sleep: not to be seen finished before and not to be rung for after.
+#[test]
+fn a_sender_that_goes_while_the_drainer_falls_asleep_finishes_the_run() {
+    const ROUNDS: u32 = 40_000;
+    struct Idle<'i> {
+        idle: &'i AtomicU32,
+        round: u32,
+        random: u32,
+    }
+    impl Sink for Idle<'_> {
+        type Error = io::Error;
+        fn write(&mut self, _: &[&[u8]]) -> io::Result<Progress> {
+            unreachable!("nothing is sent");
+        }
+    }
+    impl Wait for Idle<'_> {
+        fn wait(&mut self, _: Option<Instant>) -> io::Result<()> {
+            unreachable!("this sink is never blocked");
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.idle.store(self.round, Ordering::Release);
+            dawdle(&mut self.random);
+            Ok(())
+        }
+    }
+    let _held = watchdog("a sender that goes");
+    let idle = AtomicU32::new(0);
+    let (give, given) = mpsc::channel::<Sender>();
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut random = 1;
+            for (round, sender) in (1..).zip(given) {
+                while idle.load(Ordering::Acquire) < round {
+                    hint::spin_loop();
+                }
+                dawdle(&mut random);
+                drop(sender);
+            }
+        });
+        for round in 1..=ROUNDS {
+            let mut drainer = Drainer::new(FORMAT, Idle { idle: &idle, round, random: !round });
+            give.send(drainer.sender(64).unwrap()).unwrap();
+            drainer.run().unwrap();
+        }
+        drop(give);
+    });
+    assert_eq!(idle.into_inner(), ROUNDS);
 }
 
 #[test]
@@ -477,6 +532,7 @@ fn a_message_over_the_formats_maximum_is_undeliverable_not_in_the_way() {
 /// A pump whose limits are zero still moves.
 #[test]
 fn limits_of_zero_mean_one_frame_a_write() {
+    let _held = watchdog("limits of zero");
     let configure = |pump: Pump<'static, _, _, SENDERS_MAX>| pump.frames_max(0).len_max(0);
     let mut drainer = Drainer::with_pump(configure, FORMAT, WriteSink::new(Vec::new()));
     let mut sender = drainer.sender(1 << 10).unwrap();

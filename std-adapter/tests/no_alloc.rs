@@ -1,47 +1,14 @@
 //! After start-up neither a sender nor a drainer allocates.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    io, thread,
-};
+use std::{io, thread};
 
 use common::{FORMAT, message, watchdog};
+use counting::allocations;
 use forebay_std::{Drainer, FrameReader, WriteSink};
-
-thread_local! {
-    /// Allocations of this thread, while they are counted.
-    static COUNT: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-struct Counting;
-
-// SAFETY: every call is passed on to the system's allocator as it is; the
-// count is a cell without a destructor, which does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get().map(|count| count + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often `run` allocates in this thread.
-fn allocations(run: impl FnOnce()) -> usize {
-    COUNT.set(Some(0));
-    run();
-    COUNT.take().unwrap()
-}
 
 #[test]
 fn the_allocator_counts() {

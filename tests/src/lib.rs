@@ -1,4 +1,15 @@
 //! What the tests across the crates share.
 
+#![forbid(unsafe_code)]
+
 pub mod conformance;
 pub mod faulty;
+
+/// The examples of the README files, which compile and run as these tests.
+#[cfg(doctest)]
+mod readme {
+    #[doc = include_str!("../../README.md")]
+    struct Workspace;
+    #[doc = include_str!("../../core/README.md")]
+    struct Core;
+}

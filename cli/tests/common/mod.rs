@@ -6,12 +6,25 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// The names of all formats.
+pub(crate) const FORMATS: [&str; 6] = [
+    "prefixed",
+    "cobs-crc32",
+    "flatstream",
+    "flatstream-crc16",
+    "flatstream-crc32",
+    "flatstream-xxh3",
+];
 
 /// A test that waits longer than this for something has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +44,7 @@ pub(crate) fn run<A: AsRef<str>>(args: &[A], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let _watch = watch(&child);
     let mut stdin = child.stdin.take().unwrap();
     thread::scope(|threads| {
         threads.spawn(move || {
@@ -39,6 +53,19 @@ pub(crate) fn run<A: AsRef<str>>(args: &[A], input: &[u8]) -> Output {
         });
         child.wait_with_output().unwrap()
     })
+}
+
+/// Kills a process that runs for too long, so that a test which waits for it
+/// fails instead of hanging. The answer is to be kept while it may run.
+pub(crate) fn watch(child: &Child) -> Sender<()> {
+    let pid = Pid::from_child(child);
+    let (kept, gone) = channel();
+    thread::spawn(move || {
+        if gone.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    kept
 }
 
 /// Standard error as text.
@@ -89,6 +116,7 @@ pub(crate) struct Running {
     pub(crate) child: Child,
     stderr: BufReader<ChildStderr>,
     told: String,
+    _watch: Sender<()>,
 }
 
 impl Running {
@@ -96,7 +124,8 @@ impl Running {
         let mut child =
             forebay(args).stdin(stdin).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stderr, told: String::new() }
+        let watch = watch(&child);
+        Self { child, stderr, told: String::new(), _watch: watch }
     }
 
     /// Waits until standard error has a line that begins with `start`, and

@@ -24,8 +24,10 @@ const RUN_MAX: usize = 254;
 /// IEEE/ACM Transactions on Networking 7(2), 1999.
 ///
 /// ```
-/// use forebay::checksum::CRC16;
+/// use forebay::checksum::crc::{CRC_16_IBM_3740, Crc, Table};
 /// use forebay::frame::{Cobs, Encode};
+///
+/// const CRC16: &Crc<u16, Table<1>> = &Crc::<u16, Table<1>>::new(&CRC_16_IBM_3740);
 ///
 /// let format = Cobs::new(64, CRC16);
 /// let mut out = [0; 80];
@@ -34,6 +36,18 @@ const RUN_MAX: usize = 254;
 /// assert_eq!(out[len - 1], 0);
 /// # Ok::<(), forebay::frame::EncodeError>(())
 /// ```
+///
+/// # The choice of checksum
+///
+/// Zeros are stuffed as `01`, so one damaged byte adds, drops or cuts off
+/// whole zeros of a payload. A CRC that begins with zero does not see zeros in
+/// front: [`CRC16`](crate::checksum::CRC16) lets most of such damage pass. One
+/// whose value over nothing is zero, as [`CRC32`](crate::checksum::CRC32) and
+/// [`CRC64`](crate::checksum::CRC64), takes `01` once for each of its bytes,
+/// and once more, for an empty frame. Where payloads hold runs of zeros, use
+/// one that begins with ones and has no final exclusive-or:
+/// [`CRC_16_IBM_3740`](crc::CRC_16_IBM_3740),
+/// [`CRC_32_MPEG_2`](crc::CRC_32_MPEG_2).
 #[derive(Clone, Copy, Debug)]
 pub struct Cobs<C> {
     payload_len_max: usize,
@@ -55,9 +69,7 @@ impl<C: Checksum> Cobs<C> {
     #[must_use]
     pub const fn frame_len_max(payload_len: usize) -> usize {
         let content = payload_len.saturating_add(C::LEN);
-        let codes = content.div_ceil(RUN_MAX);
-        let codes = if codes == 0 { 1 } else { codes };
-        content.saturating_add(codes + 1)
+        content.saturating_add(blocks_max(content) + 1)
     }
 
     /// The longest payload in bytes.
@@ -80,12 +92,9 @@ impl<C: Checksum> Encode for Cobs<C> {
         }
         let out = room(out, Self::frame_len_max(payload_len))?;
         let checksum = truncate(self.checksum.compute(&[payload]), C::LEN).to_le_bytes();
-        let mut stuffing = Stuffing::begin(out);
-        stuffing.push(payload);
-        stuffing.push(&checksum[..C::LEN]);
-        let end = stuffing.end();
-        out[end] = DELIMITER;
-        Ok(end + 1)
+        let checksum = checksum.get(..C::LEN).unwrap_or(&checksum);
+        let free = out.len();
+        stuff(&[payload, checksum], out).ok_or(EncodeError::NoRoom { needed: free, free })
     }
 }
 
@@ -149,59 +158,80 @@ impl<C: Checksum> Decode for Cobs<C> {
     }
 }
 
-/// Stuffs parts, one after the other, into an output that is long enough.
+/// The most blocks that so many bytes take: one for each [`RUN_MAX`] begun, at
+/// least one.
 ///
-/// Invariant: `code_at < at <= out.len()`; the block under way has its code
-/// byte at `code_at` and `at - code_at - 1 <= RUN_MAX` bytes, none of them zero.
+/// In shifts, 256 being 254 and 2: a Cortex-M0 divides in a routine of 400
+/// bytes, and this is all that it would be there for.
+const fn blocks_max(len: usize) -> usize {
+    let (mut whole, mut rest) = (0, len);
+    while rest > RUN_MAX {
+        let about = if rest > 0xFF { rest >> 8 } else { 1 };
+        whole += about;
+        rest -= about * RUN_MAX;
+    }
+    whole + 1
+}
+
+/// Stuffs the concatenation of `parts` and ends the frame; its length, or
+/// `None` when `out` is too short.
+#[inline]
+fn stuff(parts: &[&[u8]], out: &mut [u8]) -> Option<usize> {
+    let mut stuffing = Stuffing { out, code_at: 0, at: 1 };
+    for part in parts {
+        stuffing.push(part)?;
+    }
+    stuffing.put_code()?;
+    *stuffing.out.get_mut(stuffing.at)? = DELIMITER;
+    Some(stuffing.at + 1)
+}
+
+/// A frame on its way.
+///
+/// Invariant: `code_at < at`; the block under way has its code byte at
+/// `code_at` and `at - code_at - 1 <= RUN_MAX` bytes, none of them zero.
 struct Stuffing<'o> {
     out: &'o mut [u8],
     code_at: usize,
     at: usize,
 }
 
-impl<'o> Stuffing<'o> {
-    fn begin(out: &'o mut [u8]) -> Self {
-        Self { out, code_at: 0, at: 1 }
-    }
-
-    fn push(&mut self, mut part: &[u8]) {
+impl Stuffing<'_> {
+    fn push(&mut self, mut part: &[u8]) -> Option<()> {
         while !part.is_empty() {
             let block_len = self.at - self.code_at - 1;
             if block_len == RUN_MAX {
-                self.close_block();
+                self.close_block()?;
                 continue;
             }
-            let window = &part[..part.len().min(RUN_MAX - block_len)];
+            let window = part.get(..RUN_MAX - block_len).unwrap_or(part);
             let zero = window.iter().position(|&byte| byte == 0);
-            let run = &window[..zero.unwrap_or(window.len())];
-            self.out[self.at..self.at + run.len()].copy_from_slice(run);
+            let (run, rest) = part.split_at_checked(zero.unwrap_or(window.len()))?;
+            self.out.get_mut(self.at..)?.get_mut(..run.len())?.copy_from_slice(run);
             self.at += run.len();
-            part = &part[run.len()..];
+            part = rest;
             if zero.is_some() {
-                part = &part[1..];
-                self.close_block();
+                part = part.get(1..)?;
+                self.close_block()?;
             }
         }
+        Some(())
     }
 
     /// Writes the block's code and begins the next block.
-    fn close_block(&mut self) {
-        self.put_code();
+    fn close_block(&mut self) -> Option<()> {
+        self.put_code()?;
         self.code_at = self.at;
         self.at += 1;
+        Some(())
     }
 
-    fn put_code(&mut self) {
+    fn put_code(&mut self) -> Option<()> {
         // A block has at most RUN_MAX bytes, so its code fits.
         #[allow(clippy::cast_possible_truncation)]
         let code = (self.at - self.code_at) as u8;
-        self.out[self.code_at] = code;
-    }
-
-    /// Ends the last block and returns the stuffed length.
-    fn end(mut self) -> usize {
-        self.put_code();
-        self.at
+        *self.out.get_mut(self.code_at)? = code;
+        Some(())
     }
 }
 
@@ -230,6 +260,14 @@ fn unstuff(frame: &mut [u8]) -> Result<usize, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_are_counted_as_by_division() {
+        let near_the_end = usize::MAX - 1000..=usize::MAX;
+        for len in (0..100_000).chain(near_the_end) {
+            assert_eq!(blocks_max(len), len.div_ceil(RUN_MAX).max(1), "{len}");
+        }
+    }
     use crate::checksum::{CRC32, NoChecksum};
 
     fn encoded(payload: &[u8], out: &mut [u8]) -> usize {

@@ -15,7 +15,9 @@
 
 use alloc::sync::Arc;
 
-use super::{BadCapacity, Consumer, Control, Producer, check_capacity, memory::Heap};
+use super::{
+    BadCapacity, Consumer, Control, Many, Mode, One, Producer, check_capacity, memory::Heap,
+};
 
 /// What the handles of a heap ring keep alive.
 #[derive(Debug)]
@@ -30,8 +32,8 @@ impl Shared {
     }
 }
 
-/// Makes a ring of `capacity` bytes on the heap and gives its two handles,
-/// which keep it alive.
+/// Makes a ring of `capacity` bytes on the heap, for one producer, and gives
+/// its two handles, which keep it alive.
 ///
 /// # Errors
 ///
@@ -39,6 +41,25 @@ impl Shared {
 /// [`CAPACITY_MIN`](super::CAPACITY_MIN) to
 /// [`CAPACITY_MAX`](super::CAPACITY_MAX).
 pub fn ring(capacity: usize) -> Result<(Producer<'static>, Consumer<'static>), BadCapacity> {
+    handles(capacity, One::new())
+}
+
+/// Makes a ring of `capacity` bytes on the heap, for many producers: the first
+/// of them, to be cloned, and the consumer.
+///
+/// # Errors
+///
+/// As [`ring`].
+pub fn shared(
+    capacity: usize,
+) -> Result<(Producer<'static, Many>, Consumer<'static>), BadCapacity> {
+    handles(capacity, Many::new())
+}
+
+fn handles<M: Mode>(
+    capacity: usize,
+    mode: M,
+) -> Result<(Producer<'static, M>, Consumer<'static>), BadCapacity> {
     let capacity = check_capacity(capacity)?;
     let shared = Arc::new(Shared { control: Control::new(), memory: Heap::new(capacity) });
     let pinned: *const Shared = Arc::as_ptr(&shared);
@@ -47,7 +68,7 @@ pub fn ring(capacity: usize) -> Result<(Producer<'static>, Consumer<'static>), B
     // of the `Arc` that it drops after its last access.
     let region = unsafe { &*pinned }.region();
     // SAFETY: all new, and these are its only handles.
-    let (mut producer, mut consumer) = unsafe { super::pair(region) };
+    let (mut producer, mut consumer) = unsafe { super::pair(region, mode) };
     producer.keep(Arc::clone(&shared));
     consumer.keep(shared);
     Ok((producer, consumer))

@@ -7,7 +7,7 @@
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull, slice};
 
 use super::{Control, HEADER_LEN};
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, Ordering};
 
 /// Memory of a constant size, in place. `align(8)` keeps header words aligned.
 #[cfg(not(forebay_loom))]
@@ -138,6 +138,13 @@ impl<'r> Region<'r> {
         // SAFETY: the invariant; the ring lives while this region's holder
         // does.
         unsafe { self.control.as_ref() }
+    }
+
+    /// Whether the consumer is gone.
+    #[inline]
+    pub(super) fn is_abandoned(&self) -> bool {
+        // Acquire: pairs with the consumer's last store.
+        self.control().consumer_gone.load(Ordering::Acquire)
     }
 
     #[inline]
@@ -271,7 +278,7 @@ impl<'r> Region<'r> {
         for at in (0..len).step_by(HEADER_LEN) {
             // Relaxed: a plain write, as far as the witness goes; the caller
             // publishes the wiped span by moving `head`.
-            self.model_header(position.wrapping_add(at)).store(0, crate::sync::Ordering::Relaxed);
+            self.model_header(position.wrapping_add(at)).store(0, Ordering::Relaxed);
         }
     }
 

@@ -1,5 +1,5 @@
-//! Bytes waiting to leave: a lock-free ring of variable-length records with
-//! one producer.
+//! Bytes waiting to leave: a lock-free ring of variable-length records, with
+//! one producer or many.
 //!
 //! ```
 //! use forebay::ring::Ring;
@@ -23,12 +23,16 @@
 //!
 //! [`Producer::reserve`] lends room or says how much there is; it never waits.
 //! [`Grant::commit`] publishes the record with one store; until then nobody
-//! sees it, and a grant that is dropped leaves nothing. Both sides use loads
-//! and stores alone, so a Cortex-M0 without compare-and-swap will do.
+//! sees it, and a grant that is dropped leaves nothing for the reader.
 //!
-//! Two kinds of ring give the same two handles: [`Ring`], of constant capacity
-//! for a `static` or the stack, and, with the feature `alloc`, [`heap`], of a
-//! capacity chosen at run time, whose handles keep it alive.
+//! One memory layout serves two kinds of producer. [`One`], made by
+//! [`Ring::split`], uses loads and stores alone, so a Cortex-M0 without
+//! compare-and-swap will do. [`Many`], made by [`Ring::share`], can be cloned
+//! and adds one compare-and-swap to each claim.
+//!
+//! [`Ring`] has a constant capacity, for a `static` or the stack; with the
+//! feature `alloc`, [`heap`] makes rings of a capacity chosen at run time, whose
+//! handles keep them alive.
 //!
 //! # Implementation
 //!
@@ -43,8 +47,9 @@
 //!              |<------ at most the capacity ---->|
 //!
 //!   record:  | payload length + 1 | payload ... | fill to 4 |
-//!   padding: | PAD | span         |  (to the end of memory, before a record
-//!                                      that would wrap)
+//!   padding: | PAD | span         | zeros ...               |
+//!            (to the end of memory, before a record that would wrap, and
+//!             what one of many producers claimed and did not need)
 //! ```
 //!
 //! Invariants:
@@ -53,9 +58,11 @@
 //! - **zeros**: every byte of `[tail, head + capacity)` is zero, but for the
 //!   payload of a grant. So a header word that is not zero was stored by a
 //!   commit.
-//! - **ownership**: `[tail, head + capacity)` is the producer's, `[head, tail)`
-//!   is the consumer's once committed. The producer alone moves `tail`, which
-//!   nobody else reads; the consumer alone moves `head`.
+//! - **ownership**: what is claimed of `[tail, head + capacity)` is its
+//!   claimer's until it is committed; `[head, tail)` is the consumer's once
+//!   committed. One producer alone moves `tail`, which nobody else reads; many
+//!   move it by compare-and-swap, so that no byte is claimed twice. The consumer
+//!   alone moves `head`.
 //!
 //! Two edges order everything: the producer's Release store of a header with
 //! the consumer's Acquire load of it (the payload is written before it is
@@ -70,7 +77,11 @@ compile_error!("the feature `alloc` needs `alloc::sync::Arc`, which this target 
 mod consumer;
 #[cfg(feature = "alloc")]
 pub mod heap;
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+mod many;
 mod memory;
+mod mode;
+mod one;
 mod producer;
 #[cfg(all(test, feature = "alloc", not(forebay_loom)))]
 mod tests;
@@ -81,8 +92,14 @@ pub(crate) use consumer::Place;
 pub use consumer::{Consumer, Records};
 #[cfg(not(forebay_loom))]
 pub use inline::Ring;
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+pub use many::Many;
+pub use mode::Mode;
+pub use one::One;
 pub use producer::{Grant, Producer, ReserveError};
 
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+use crate::sync::SwapUsize;
 use crate::sync::{AtomicBool, AtomicUsize};
 
 /// Bytes of a record's header word, and the alignment of records.
@@ -141,43 +158,72 @@ const fn check_capacity(capacity: usize) -> Result<usize, BadCapacity> {
     }
 }
 
-/// The words that both sides see.
+/// A word that one side stores often, on a cache line of its own where
+/// processors have caches. (Two lines, as some fetch them in pairs.)
 #[derive(Debug)]
 #[cfg_attr(target_pointer_width = "64", repr(align(128)))]
+struct Line<T>(T);
+
+impl<T> core::ops::Deref for Line<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The words that both sides see.
+#[derive(Debug)]
 struct Control {
     /// Stored by the consumer alone: all before it has been released.
-    head: AtomicUsize,
-    /// Stored by the producer alone, last: it will commit nothing more.
+    head: Line<AtomicUsize>,
+    /// Moved by each of many producers: all before it has been claimed. One
+    /// producer keeps its tail to itself.
+    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+    tail: Line<SwapUsize>,
+    /// How many of many producers there are.
+    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+    producers: SwapUsize,
+    /// Stored by the last producer, last: it will commit nothing more.
     producer_gone: AtomicBool,
     /// Stored by the consumer alone, last: it will release nothing more.
     consumer_gone: AtomicBool,
 }
 
+/// `const` but for loom, whose atomics are not.
+macro_rules! control_new {
+    ($($const:tt)?) => {
+        $($const)? fn new() -> Self {
+            Self {
+                head: Line(AtomicUsize::new(FIRST_POSITION)),
+                #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+                tail: Line(SwapUsize::new(FIRST_POSITION)),
+                #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+                producers: SwapUsize::new(1),
+                producer_gone: AtomicBool::new(false),
+                consumer_gone: AtomicBool::new(false),
+            }
+        }
+    };
+}
+
 impl Control {
     #[cfg(not(forebay_loom))]
-    const fn new() -> Self {
-        Self {
-            head: AtomicUsize::new(FIRST_POSITION),
-            producer_gone: AtomicBool::new(false),
-            consumer_gone: AtomicBool::new(false),
-        }
-    }
-
-    /// loom's atomics are not const.
+    control_new!(const);
     #[cfg(forebay_loom)]
-    fn new() -> Self {
-        Self {
-            head: AtomicUsize::new(FIRST_POSITION),
-            producer_gone: AtomicBool::new(false),
-            consumer_gone: AtomicBool::new(false),
-        }
-    }
+    control_new!();
 }
 
 #[cfg(not(forebay_loom))]
 mod inline {
-    use super::{Consumer, Control, Producer, check_capacity, memory::Inline};
-    use crate::sync::AtomicBool;
+    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+    use super::Many;
+    use super::{
+        Consumer, Control, Mode, One, Producer, check_capacity,
+        memory::{Inline, Region},
+    };
+    use crate::sync::SwapBool;
 
     /// A ring of `N` bytes in place, for a `static` or the stack.
     ///
@@ -187,10 +233,18 @@ mod inline {
     /// ```compile_fail,E0080
     /// static RING: forebay::ring::Ring<100> = forebay::ring::Ring::new();
     /// ```
+    ///
+    /// [`split`](Ring::split) and [`split_once`](Ring::split_once) give it one
+    /// producer, [`share`](Ring::share) and [`share_once`](Ring::share_once)
+    /// many. `split_once`, `share` and `share_once` need compare-and-swap:
+    /// targets without it need the feature `critical-section`, or
+    /// `portable-atomic`. Without those, get a `&'static mut Ring` from
+    /// `static_cell` or `cortex_m::singleton!` and [`split`](Ring::split) it.
     #[derive(Debug)]
     pub struct Ring<const N: usize> {
         control: Control,
-        split: AtomicBool,
+        /// Whether handles have been made.
+        split: SwapBool,
         memory: Inline<N>,
     }
 
@@ -207,57 +261,60 @@ mod inline {
                     "the capacity of a ring is a power of two from 16 bytes to 1 GiB"
                 );
             }
-            Self { control: Control::new(), split: AtomicBool::new(false), memory: Inline::new() }
+            Self { control: Control::new(), split: SwapBool::new(false), memory: Inline::new() }
         }
 
-        /// Makes the two handles of a ring that nobody else has. What an
-        /// earlier pair left in the ring is gone.
+        /// Makes the two handles of a ring that nobody else has, for one
+        /// producer. What an earlier pair left in the ring is gone.
         pub fn split(&mut self) -> (Producer<'_>, Consumer<'_>) {
+            self.renew(One::new())
+        }
+
+        /// Makes the handles of a ring that nobody else has, for many
+        /// producers: the first of them, to be cloned, and the consumer. What
+        /// an earlier pair left in the ring is gone.
+        #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+        pub fn share(&mut self) -> (Producer<'_, Many>, Consumer<'_>) {
+            self.renew(Many::new())
+        }
+
+        /// Makes the two handles of a ring in a `static`, for one producer;
+        /// `None` when the ring has handles already.
+        #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+        pub fn split_once(&self) -> Option<(Producer<'_>, Consumer<'_>)> {
+            self.once(One::new())
+        }
+
+        /// Makes the handles of a ring in a `static`, for many producers;
+        /// `None` when the ring has handles already.
+        #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+        pub fn share_once(&self) -> Option<(Producer<'_, Many>, Consumer<'_>)> {
+            self.once(Many::new())
+        }
+
+        fn renew<M: Mode>(&mut self, mode: M) -> (Producer<'_, M>, Consumer<'_>) {
             self.control = Control::new();
             *self.split.get_mut() = true;
             self.memory.wipe();
-            let region = self.memory.region(&self.control);
             // SAFETY: `&mut self` proves that no other handle is alive, and
             // the memory and the control have just been made new.
-            unsafe { super::pair(region) }
+            unsafe { super::pair(self.region(), mode) }
         }
 
-        /// Makes the two handles of a shared ring, a `static` for example; on
-        /// the second call, and after [`split`](Ring::split), `None`.
-        ///
-        /// Targets without compare-and-swap need the feature
-        /// `critical-section` for it, with an implementation of that crate in
-        /// the firmware. Without it, get a `&'static mut Ring` from
-        /// `static_cell` or `cortex_m::singleton!` and use
-        /// [`split`](Ring::split).
-        #[cfg(any(target_has_atomic = "8", feature = "critical-section"))]
-        pub fn split_once(&self) -> Option<(Producer<'_>, Consumer<'_>)> {
-            if self.was_split() {
-                return None;
-            }
-            let region = self.memory.region(&self.control);
-            // SAFETY: `was_split` says `false` to one caller at most, `split`
-            // sets it too, so these are the ring's first handles.
-            Some(unsafe { super::pair(region) })
-        }
-
-        /// Whether the ring was split before this call; it is now.
-        #[cfg(target_has_atomic = "8")]
-        fn was_split(&self) -> bool {
+        #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+        fn once<M: Mode>(&self, mode: M) -> Option<(Producer<'_, M>, Consumer<'_>)> {
             // Relaxed: only one caller ever sees `false`, and it reads nothing
             // that another has written.
-            self.split.swap(true, crate::sync::Ordering::Relaxed)
+            if self.split.swap(true, crate::sync::Ordering::Relaxed) {
+                return None;
+            }
+            // SAFETY: the swap gives `false` to one caller at most, and `renew`
+            // sets it too, so these are the ring's first handles.
+            Some(unsafe { super::pair(self.region(), mode) })
         }
 
-        /// As above, in loads and stores that nothing comes between.
-        #[cfg(all(not(target_has_atomic = "8"), feature = "critical-section"))]
-        fn was_split(&self) -> bool {
-            critical_section::with(|_| {
-                // Relaxed: the critical section orders them.
-                let before = self.split.load(crate::sync::Ordering::Relaxed);
-                self.split.store(true, crate::sync::Ordering::Relaxed);
-                before
-            })
+        fn region(&self) -> Region<'_> {
+            self.memory.region(&self.control)
         }
     }
 
@@ -273,7 +330,8 @@ mod inline {
 /// # Safety
 ///
 /// The region is all zeros and its control words are new, no other handle of it
-/// is or will be made while these live, and it lives as long as they do.
-unsafe fn pair(region: memory::Region<'_>) -> (Producer<'_>, Consumer<'_>) {
-    (Producer::new(region), Consumer::new(region))
+/// is or will be made while these live but by cloning this producer, and it
+/// lives as long as they do.
+unsafe fn pair<M: Mode>(region: memory::Region<'_>, mode: M) -> (Producer<'_, M>, Consumer<'_>) {
+    (Producer::new(region, mode), Consumer::new(region))
 }

@@ -1,4 +1,7 @@
-//! The side that fills the ring.
+//! The side that fills the ring: its handle and its grants.
+//!
+//! What differs between one producer and many is in [`One`] and
+//! [`Many`](super::Many); the rest is here once.
 
 use core::{
     error::Error,
@@ -6,45 +9,43 @@ use core::{
     ops::{Deref, DerefMut},
 };
 
-use super::{FIRST_POSITION, HEADER_LEN, PAD, memory::Region, record_len_max, span};
+use super::{
+    PAD,
+    memory::Region,
+    mode::{Claim, Mode},
+    one::One,
+    record_len_max,
+};
 use crate::{ledger::Ledger, sync::Ordering};
 
-/// Puts records into a ring; there is one for each ring.
+/// Puts records into a ring.
 ///
-/// Only the consumer changes anything meanwhile, and only so that there is
-/// more room.
+/// With [`One`] there is one for each ring, made of loads and stores alone;
+/// with [`Many`](super::Many) it can be cloned, one for each thread or
+/// interrupt. Each counts what was offered to it.
+///
+/// The consumer meanwhile only makes more room; other producers, where there
+/// are any, only take some.
 #[derive(Debug)]
-pub struct Producer<'r> {
-    region: Region<'r>,
-    state: State,
+pub struct Producer<'r, M: Mode = One> {
+    pub(super) region: Region<'r>,
+    pub(super) state: State<M>,
     #[cfg(feature = "alloc")]
-    kept: Option<alloc::sync::Arc<super::heap::Shared>>,
+    pub(super) kept: Option<alloc::sync::Arc<super::heap::Shared>>,
 }
 
-/// What the producer alone knows.
+/// What this handle alone knows.
 #[derive(Debug)]
-struct State {
-    /// The position behind the last committed record.
-    tail: usize,
-    /// The consumer's head when it was last loaded: never past it.
-    head_seen: usize,
-    /// The payload length of the grant that is out. If that grant is
-    /// forgotten, its payload is wiped before the next one is lent.
-    lent: usize,
+pub(super) struct State<M> {
+    pub(super) mode: M,
     ledger: Ledger,
 }
 
-impl<'r> Producer<'r> {
-    pub(super) fn new(region: Region<'r>) -> Self {
-        let state = State {
-            tail: FIRST_POSITION,
-            head_seen: FIRST_POSITION,
-            lent: 0,
-            ledger: Ledger::default(),
-        };
+impl<'r, M: Mode> Producer<'r, M> {
+    pub(super) fn new(region: Region<'r>, mode: M) -> Self {
         Self {
             region,
-            state,
+            state: State { mode, ledger: Ledger::default() },
             #[cfg(feature = "alloc")]
             kept: None,
         }
@@ -58,8 +59,8 @@ impl<'r> Producer<'r> {
     /// Reserves room for a record of `len` bytes, to be written in place.
     ///
     /// Never waits. The room is the caller's until the grant is committed or
-    /// dropped; a grant that is dropped leaves nothing in the ring. One grant
-    /// exists at a time:
+    /// dropped; a grant that is dropped leaves nothing for the reader. One
+    /// grant of a handle exists at a time:
     ///
     /// ```compile_fail,E0499
     /// # let mut ring = forebay::ring::Ring::<64>::new();
@@ -77,9 +78,15 @@ impl<'r> Producer<'r> {
     /// [`ReserveError::Closed`] when there is no room and the consumer is
     /// gone. Each is counted as refused.
     #[inline]
-    pub fn reserve(&mut self, len: usize) -> Result<Grant<'_>, ReserveError> {
-        match self.find_room(len) {
-            Ok(padding) => Ok(self.lend(len, padding)),
+    pub fn reserve(&mut self, len: usize) -> Result<Grant<'_, M>, ReserveError> {
+        let len_max = self.record_len_max();
+        let claim = if len > len_max {
+            Err(ReserveError::TooLong { len, len_max })
+        } else {
+            self.state.mode.claim(self.region, len)
+        };
+        match claim {
+            Ok(claim) => Ok(Grant { region: self.region, state: &mut self.state, claim }),
             Err(error) => {
                 self.state.ledger.refuse();
                 Err(error)
@@ -109,93 +116,13 @@ impl<'r> Producer<'r> {
     /// Whether the consumer is gone, so that nothing will leave any more.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        // Acquire: pairs with the consumer's last store.
-        self.region.control().consumer_gone.load(Ordering::Acquire)
+        self.region.is_abandoned()
     }
 
-    /// What has been offered to this ring, accepted and refused.
+    /// What has been offered through this handle, accepted and refused.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.state.ledger
-    }
-
-    /// The bytes to pad before a record of `len` bytes that has room.
-    #[inline]
-    fn find_room(&mut self, len: usize) -> Result<usize, ReserveError> {
-        let capacity = self.region.capacity();
-        let len_max = record_len_max(capacity);
-        if len > len_max {
-            return Err(ReserveError::TooLong { len, len_max });
-        }
-        let padding = self.padding(len);
-        let needed = padding + span(len);
-        if needed > self.free() {
-            // Before the look at head, so that the last release is seen when
-            // the consumer is gone: there will be no more room then.
-            let abandoned = self.is_abandoned();
-            // Acquire: pairs with the consumer's Release store of head; what it
-            // released has been wiped.
-            self.state.head_seen = self.region.control().head.load(Ordering::Acquire);
-            let free = self.free();
-            if needed > free {
-                return Err(if abandoned {
-                    ReserveError::Closed
-                } else {
-                    ReserveError::Full { needed, free }
-                });
-            }
-        }
-        Ok(padding)
-    }
-
-    /// The bytes to pad before a record of `len` bytes so that it does not
-    /// cross the end of the memory.
-    #[inline]
-    fn padding(&self, len: usize) -> usize {
-        let to_end = self.region.to_end(self.state.tail);
-        if span(len) > to_end { to_end } else { 0 }
-    }
-
-    /// Bytes known to be free.
-    #[inline]
-    fn free(&self) -> usize {
-        self.region.capacity() - self.state.tail.wrapping_sub(self.state.head_seen)
-    }
-
-    /// Lends the payload of a record for which there is room.
-    #[inline]
-    fn lend(&mut self, len: usize, padding: usize) -> Grant<'_> {
-        if self.state.lent > 0 {
-            self.wipe_forgotten();
-        }
-        self.invariants(padding + span(len));
-        self.state.lent = len;
-        Grant { region: self.region, state: &mut self.state, padding, len }
-    }
-
-    #[cold]
-    fn wipe_forgotten(&mut self) {
-        // `tail` has not moved since, so that the padding is the same.
-        let padding = self.padding(self.state.lent);
-        let payload = self.state.tail.wrapping_add(padding + HEADER_LEN);
-        // SAFETY: **ownership**: the payload was the forgotten grant's, whose
-        // borrow has ended, and was free then as it is now. The header is left
-        // alone: nothing was stored there, and the consumer may be loading it.
-        unsafe { self.region.bytes_mut(payload, self.state.lent) }.fill(0);
-        self.state.lent = 0;
-    }
-
-    /// Checks **room**, and **zeros** for the `needed` bytes from tail.
-    #[inline]
-    fn invariants(&self, needed: usize) {
-        if cfg!(debug_assertions) {
-            let used = self.state.tail.wrapping_sub(self.state.head_seen);
-            assert!(used <= self.region.capacity(), "room: {used} bytes used");
-            assert!(needed <= self.free(), "room: {needed} bytes needed");
-            // SAFETY: **ownership**: free, and no grant is out; the consumer at
-            // most loads headers.
-            assert!(unsafe { self.region.is_zero(self.state.tail, needed) }, "zeros");
-        }
     }
 }
 
@@ -204,8 +131,7 @@ impl Producer<'_> {
     /// **zeros**, while no grant is out or forgotten, as the consumer's
     /// releases have been seen.
     pub(super) fn free_is_zero(&self) -> bool {
-        // SAFETY: **ownership**: free, and no grant is out.
-        unsafe { self.region.is_zero(self.state.tail, self.free()) }
+        self.state.mode.free_is_zero(self.region)
     }
 
     pub(super) fn shared(&self) -> alloc::sync::Weak<super::heap::Shared> {
@@ -213,34 +139,37 @@ impl Producer<'_> {
     }
 }
 
-impl Drop for Producer<'_> {
+impl<M: Mode> Drop for Producer<'_, M> {
     fn drop(&mut self) {
-        // Release: whoever sees it sees all commits before it.
-        self.region.control().producer_gone.store(true, Ordering::Release);
+        if M::leaves_last(self.region) {
+            // Release: whoever sees it sees all commits before it.
+            self.region.control().producer_gone.store(true, Ordering::Release);
+        }
     }
 }
 
 /// Room for one record, written through [`DerefMut`] and published by
 /// [`commit`](Grant::commit).
 ///
-/// The bytes are zero at first. Dropping a grant gives the room back;
-/// forgetting one does so at the next [`reserve`](Producer::reserve).
+/// The bytes are zero at first. Dropping a grant leaves nothing for the
+/// reader. Forgetting one (`core::mem::forget`) gives the room back at the
+/// next [`reserve`](Producer::reserve) of [`One`]; among
+/// [`Many`](super::Many) it holds up what comes behind it for good.
 #[derive(Debug)]
 #[must_use = "a grant that is not committed leaves nothing in the ring"]
-pub struct Grant<'p> {
+pub struct Grant<'p, M: Mode = One> {
     // No reference to the bytes is kept: it would still be live in the moment
     // in which the record is published and the bytes become the consumer's.
     region: Region<'p>,
-    state: &'p mut State,
-    padding: usize,
-    len: usize,
+    state: &'p mut State<M>,
+    claim: Claim,
 }
 
-impl Grant<'_> {
+impl<M: Mode> Grant<'_, M> {
     /// Publishes the record: the consumer sees it whole from now on.
     #[inline]
     pub fn commit(self) {
-        let len = self.len;
+        let len = self.claim.len;
         self.publish(len);
     }
 
@@ -251,7 +180,7 @@ impl Grant<'_> {
     /// If `len` is more than was reserved.
     #[inline]
     pub fn commit_first(mut self, len: usize) {
-        assert!(len <= self.len, "{len} bytes of a grant of {}", self.len);
+        assert!(len <= self.claim.len, "{len} bytes of a grant of {}", self.claim.len);
         // **zeros**: what is given back is free again.
         self[len..].fill(0);
         self.publish(len);
@@ -259,69 +188,67 @@ impl Grant<'_> {
 
     #[inline]
     fn publish(self, len: usize) {
-        let record = self.record();
-        // The length is at most half of a capacity of 31 bits.
-        #[allow(clippy::cast_possible_truncation)]
-        self.put_header(record, len as u32 + 1);
-        if self.padding > 0 {
-            // After the record's header, so that a reader that sees the padding
-            // sees the record.
-            #[allow(clippy::cast_possible_truncation)]
-            self.put_header(self.state.tail, PAD | self.padding as u32);
-        }
-        self.state.tail = record.wrapping_add(span(len));
-        self.state.lent = 0;
+        self.state.mode.give_back(self.region, self.claim, len);
+        put_record(self.region, self.claim, len);
         self.state.ledger.accept();
         core::mem::forget(self);
     }
+}
 
-    /// The position of the record.
-    #[inline]
-    fn record(&self) -> usize {
-        self.state.tail.wrapping_add(self.padding)
-    }
+/// Publishes the first `len` bytes of a claim as a record.
+#[inline]
+fn put_record(region: Region<'_>, claim: Claim, len: usize) {
+    // The length is at most half of a capacity of 31 bits.
+    #[allow(clippy::cast_possible_truncation)]
+    put_header(region, claim.record(), len as u32 + 1);
+    // After the record's header, so that a reader that sees the padding sees
+    // the record.
+    put_padding(region, claim.begin, claim.padding);
+}
 
-    /// The position of its payload.
-    #[inline]
-    fn payload(&self) -> usize {
-        self.record().wrapping_add(HEADER_LEN)
-    }
-
-    #[inline]
-    fn put_header(&self, position: usize, value: u32) {
-        // SAFETY: **ownership**: the word is in the grant's span; the consumer
-        // at most loads it, atomically.
-        let header = unsafe { self.region.header(position) };
-        // Release: pairs with the consumer's Acquire load; the payload is
-        // written.
-        header.store(value, Ordering::Release);
+/// Publishes padding of `len` bytes, if that is any.
+#[inline]
+pub(super) fn put_padding(region: Region<'_>, position: usize, len: usize) {
+    if len > 0 {
+        // At most a capacity of 31 bits.
+        #[allow(clippy::cast_possible_truncation)]
+        put_header(region, position, PAD | len as u32);
     }
 }
 
-impl Drop for Grant<'_> {
+#[inline]
+fn put_header(region: Region<'_>, position: usize, value: u32) {
+    // SAFETY: **ownership**: the word is in the span of a claim; the consumer
+    // at most loads it, atomically.
+    let header = unsafe { region.header(position) };
+    // Release: pairs with the consumer's Acquire load; the payload is written.
+    header.store(value, Ordering::Release);
+}
+
+impl<M: Mode> Drop for Grant<'_, M> {
     fn drop(&mut self) {
-        // **zeros**: the span is free again.
+        // **zeros**: the span is free again, or padding.
         self.fill(0);
-        self.state.lent = 0;
+        self.state.mode.abandon(self.region, self.claim);
     }
 }
 
-impl Deref for Grant<'_> {
+impl<M: Mode> Deref for Grant<'_, M> {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: **ownership**: from tail on the memory is the producer's, as
-        // far as `find_room` has seen it free; the grant borrows the producer.
-        unsafe { self.region.bytes(self.payload(), self.len) }
+        // SAFETY: **ownership**: the mode claimed it for this grant alone,
+        // which borrows its producer.
+        unsafe { self.region.bytes(self.claim.payload(), self.claim.len) }
     }
 }
 
-impl DerefMut for Grant<'_> {
+impl<M: Mode> DerefMut for Grant<'_, M> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `deref`; the grant is borrowed mutably.
-        unsafe { self.region.bytes_mut(self.payload(), self.len) }
+        unsafe { self.region.bytes_mut(self.claim.payload(), self.claim.len) }
     }
 }
 
@@ -364,3 +291,10 @@ impl fmt::Display for ReserveError {
 }
 
 impl Error for ReserveError {}
+
+impl ReserveError {
+    #[cold]
+    pub(super) fn no_room(needed: usize, free: usize, abandoned: bool) -> Self {
+        if abandoned { Self::Closed } else { Self::Full { needed, free } }
+    }
+}

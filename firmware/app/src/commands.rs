@@ -20,7 +20,11 @@ pub struct Commands {
 impl Commands {
     pub(crate) fn new(out: Producer<'static>) -> Option<Self> {
         let decoder = Decoder::new(FORMAT, [0; FRAME_LEN_MAX]).ok()?;
-        Some(Self { decoder, answers: Answers { out, crc: Running::new() } })
+        let mut answers = Answers { out, crc: Running::new() };
+        // Says that the device is ready; the ring is empty.
+        let ready = answers.report(DecoderCounts::default());
+        answers.push(&ready.encode()).ok()?;
+        Some(Self { decoder, answers })
     }
 
     /// To be called by each interrupt of the receiver: reads what has come
@@ -35,12 +39,23 @@ impl Commands {
         }
     }
 
+    /// Reads once and answers the commands in it: what a task does in place of
+    /// an interrupt.
+    pub async fn task<R>(&mut self, line: R)
+    where
+        R: embedded_io_async::Read<Error = core::convert::Infallible>,
+    {
+        let Ok(_) = self.decoder.read_from_async(line).await;
+        self.received();
+    }
+
     /// Answers the commands in what has been received.
     fn received(&mut self) {
         loop {
-            let counts = self.decoder.counts();
+            let mut counts = self.decoder.counts();
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => {
+                    counts.frames += 1;
                     if let Err(error) = self.answers.answer(frame.payload, counts) {
                         log_refusal("answers", self.answers.out.ledger(), error);
                     }
@@ -59,11 +74,12 @@ struct Answers {
 }
 
 impl Answers {
-    /// Does what a payload asks for; `before` counts what came before it.
-    fn answer(&mut self, payload: &[u8], before: DecoderCounts) -> Result<(), ReserveError> {
+    /// Does what a payload asks for; `counts` is what the decoder has
+    /// seen, this command included.
+    fn answer(&mut self, payload: &[u8], counts: DecoderCounts) -> Result<(), ReserveError> {
         match Command::decode(payload) {
             Some(Command::Echo(bytes)) => self.echo(bytes)?,
-            Some(Command::Report) => self.push(&self.report(before).encode())?,
+            Some(Command::Report) => self.push(&self.report(counts).encode())?,
             Some(Command::Ticks { more, at_once }) => {
                 AT_ONCE.store(at_once, Relaxed);
                 WANTED.store(WANTED.load(Relaxed).wrapping_add(more), Relaxed);
@@ -91,14 +107,14 @@ impl Answers {
         Ok(())
     }
 
-    fn report(&self, before: DecoderCounts) -> Report {
+    fn report(&self, counts: DecoderCounts) -> Report {
         let [commands, damages, bytes_lost] =
-            [before.frames, before.damages, before.bytes_lost].map(narrow);
+            [counts.frames, counts.damages, counts.bytes_lost].map(narrow);
         Report {
             wanted: WANTED.load(Relaxed),
             ticks: TICKS.lane(),
             answers: lane(self.out.ledger(), &self.crc),
-            commands: commands.wrapping_add(1),
+            commands,
             damages,
             bytes_lost,
         }

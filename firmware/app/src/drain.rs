@@ -42,6 +42,24 @@ impl Drain {
         exit()
     }
 
+    /// As [`run`](Drain::run), for a task; `ready` waits until something may
+    /// have been produced.
+    pub async fn run_async<W>(mut self, mut line: W, ready: impl AsyncFn()) -> !
+    where
+        W: embedded_io_async::Write<Error: defmt::Format>,
+    {
+        loop {
+            match self.pump.drive_async(&mut line).await {
+                Ok(Drive::Moved { .. } | Drive::Blocked) => {}
+                Ok(Drive::Idle) if self.is_over() => break,
+                Ok(Drive::Idle) => ready().await,
+                Err(error) => defmt::panic!("line: {}", error),
+            }
+        }
+        self.log();
+        exit()
+    }
+
     /// Waits for an interrupt, unless one has come since the rings were empty.
     ///
     /// With interrupts held back none can come between the look and the wait;

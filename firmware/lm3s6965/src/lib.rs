@@ -5,6 +5,8 @@
 
 #![no_std]
 
+pub mod asynchronous;
+
 use core::convert::Infallible;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write};
@@ -25,6 +27,10 @@ const CTL: usize = 0x030 / 4;
 const CTL_ENABLE: u32 = 0b11 << 8 | 1;
 /// Interrupt mask.
 const IM: usize = 0x038 / 4;
+/// Interrupt clear.
+const ICR: usize = 0x044 / 4;
+/// There is room to send.
+const IM_SEND: u32 = 1 << 5;
 /// Bytes have come, or some have waited for a while.
 const IM_RECEIVE: u32 = 1 << 4 | 1 << 6;
 

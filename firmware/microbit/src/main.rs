@@ -14,7 +14,7 @@ use nrf51_pac::{Interrupt, Peripherals, TIMER0, UART0, interrupt};
 use uart::Receiver;
 
 /// Cycles of the 16 MHz clock from one tick's interrupt to the next.
-const PERIOD: u32 = 16_000;
+const PERIOD: u32 = 160_000;
 
 static TICKER: Handover<(Ticker, TIMER0)> = Handover::new();
 static COMMANDS: Handover<(Commands, Receiver)> = Handover::new();

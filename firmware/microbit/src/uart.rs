@@ -59,14 +59,16 @@ impl ErrorType for Sender {
 }
 
 impl Write for Sender {
-    /// Waits until the byte before has left and gives the next.
+    /// Gives all bytes, each when the one before has left: to return after
+    /// one would cost the caller more than the wait.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let Some(byte) = bytes.first() else { return Ok(0) };
-        self.flush()?;
-        // SAFETY: any byte may be sent.
-        self.uart.txd.write(|w| unsafe { w.txd().bits(*byte) });
-        self.busy = true;
-        Ok(1)
+        for byte in bytes {
+            self.flush()?;
+            // SAFETY: any byte may be sent.
+            self.uart.txd.write(|w| unsafe { w.txd().bits(*byte) });
+            self.busy = true;
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> Result<(), Infallible> {

@@ -8,7 +8,7 @@
 //! | `E` | to the host | the bytes of the command |
 //! | `t` | to the device | ticks to add, ticks an interrupt |
 //! | `r` | to the device | nothing; answered by a report |
-//! | `R` | to the host | [`Report`] |
+//! | `R` | to the host | [`Report`]; one unasked when the device is ready |
 //! | `x` | to the device | nothing; the device sends all it has and exits |
 //!
 //! Numbers are `u32`, little-endian.
@@ -16,7 +16,7 @@
 #![no_std]
 
 use forebay::{
-    checksum::crc::{CRC_16_IBM_3740, CRC_32_ISO_HDLC, Crc, Digest, NoTable, Table},
+    checksum::crc::{CRC_16_IBM_3740, CRC_32_ISO_HDLC, Crc, Digest, Table},
     frame::Cobs,
 };
 
@@ -51,11 +51,9 @@ pub const fn tick_len(number: u32) -> usize {
 /// Writes the payload of tick `number` to the front of `out`, as far as it
 /// fits: bytes that depend on the number and often are zero.
 pub fn tick(number: u32, out: &mut [u8]) {
-    let filler = (0..40u32).map(|at| {
-        // The low byte is what is wanted.
-        #[allow(clippy::cast_possible_truncation)]
-        let byte = (number.wrapping_mul(at) % 7).wrapping_mul(number) as u8;
-        byte
+    let filler = (0..40).map(|at| {
+        let [low, ..] = (number >> (at & 15)).to_le_bytes();
+        low & 0b1001_0101
     });
     let bytes = [b'T'].into_iter().chain(number.to_le_bytes()).chain(filler);
     for (to, from) in out.iter_mut().zip(bytes).take(tick_len(number)) {
@@ -201,11 +199,11 @@ impl<'p> Command<'p> {
     }
 }
 
-static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 /// CRC-32 over payloads as they come.
 #[derive(Clone)]
-pub struct Running(Digest<'static, u32, NoTable>);
+pub struct Running(Digest<'static, u32, Table<1>>);
 
 impl Running {
     /// Over nothing yet.

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{
-    process,
+    hint, process,
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
     time::Duration,
@@ -54,4 +54,12 @@ pub(crate) fn names(message: &[u8]) -> (u32, u32) {
     let word = |at: usize| u32::from_le_bytes(message[at..at + 4].try_into().unwrap());
     assert_eq!(message.len(), 8);
     (word(0), word(4))
+}
+
+/// Spins for up to 63 turns, so that two threads meet in every way.
+pub(crate) fn dawdle(random: &mut u32) {
+    *random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    for _ in 0..*random >> 26 {
+        hint::spin_loop();
+    }
 }

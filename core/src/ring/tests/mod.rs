@@ -7,6 +7,7 @@ extern crate std;
 
 mod edges;
 mod handles;
+mod many;
 mod oracle;
 mod stress;
 

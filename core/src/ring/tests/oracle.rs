@@ -5,6 +5,7 @@ use std::{collections::VecDeque, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Ledger;
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -34,13 +35,54 @@ impl Operation {
     }
 }
 
+/// What the tests must know of a mode.
+trait Tests: Mode {
+    /// How many handles to push through, in turn.
+    const PRODUCERS: usize;
+
+    /// Whether a claim is taken for good: what is not needed becomes padding,
+    /// and a forgotten grant stalls the ring.
+    const KEEPS: bool;
+
+    fn more<'r>(first: &Producer<'r, Self>) -> Option<Producer<'r, Self>>;
+
+    fn free_is_zero(producer: &Producer<'_, Self>) -> bool;
+}
+
+impl Tests for One {
+    const PRODUCERS: usize = 1;
+    const KEEPS: bool = false;
+
+    fn more<'r>(_first: &Producer<'r>) -> Option<Producer<'r>> {
+        None
+    }
+
+    fn free_is_zero(producer: &Producer<'_>) -> bool {
+        producer.free_is_zero()
+    }
+}
+
+impl Tests for Many {
+    const PRODUCERS: usize = 3;
+    const KEEPS: bool = true;
+
+    fn more<'r>(first: &Producer<'r, Self>) -> Option<Producer<'r, Self>> {
+        Some(first.clone())
+    }
+
+    /// Checked at each claim, in debug builds.
+    fn free_is_zero(_producer: &Producer<'_, Self>) -> bool {
+        true
+    }
+}
+
 /// A ring, and what it is to be.
-struct Tested<'r> {
-    producer: Producer<'r>,
+struct Tested<'r, M: Tests> {
+    producers: Vec<Producer<'r, M>>,
     consumer: Consumer<'r>,
     capacity: usize,
-    /// The records with the bytes that each takes, padding before it included.
-    queue: VecDeque<(Vec<u8>, usize)>,
+    /// The records, and padding (`None`), with the bytes that each takes.
+    queue: VecDeque<(Option<Vec<u8>>, usize)>,
     /// The place in memory behind the last record.
     tail: usize,
     accepted: u64,
@@ -50,10 +92,14 @@ struct Tested<'r> {
     next_byte: u8,
 }
 
-impl<'r> Tested<'r> {
-    fn new(capacity: usize, (producer, consumer): (Producer<'r>, Consumer<'r>)) -> Self {
+impl<'r, M: Tests> Tested<'r, M> {
+    fn new(capacity: usize, (producer, consumer): (Producer<'r, M>, Consumer<'r>)) -> Self {
+        let mut producers = vec![producer];
+        while let (true, Some(more)) = (producers.len() < M::PRODUCERS, M::more(&producers[0])) {
+            producers.push(more);
+        }
         Self {
-            producer,
+            producers,
             consumer,
             capacity,
             queue: VecDeque::new(),
@@ -86,9 +132,9 @@ impl<'r> Tested<'r> {
 
     /// Reserves `len` bytes, fills them and ends the grant by `end`, which
     /// says how many of them are committed.
-    fn reserve(&mut self, len: usize, end: impl FnOnce(Grant<'_>) -> Option<usize>) {
+    fn reserve(&mut self, len: usize, end: impl FnOnce(Grant<'_, M>) -> Option<usize>) {
         let (expected, mut bytes) = (self.expect(len), self.bytes(len));
-        let kept = match self.producer.reserve(len) {
+        let kept = match self.producers[0].reserve(len) {
             Ok(mut grant) => {
                 assert_eq!(&*grant, vec![0; len]);
                 grant.copy_from_slice(&bytes);
@@ -105,21 +151,43 @@ impl<'r> Tested<'r> {
         if let Some(kept) = kept {
             bytes.truncate(kept);
             self.enqueue(bytes, padding);
+            if M::KEEPS {
+                self.take(None, span(len) - span(kept));
+            }
+        } else if M::KEEPS {
+            self.take(None, padding);
+            self.take(None, span(len));
         }
     }
 
     fn enqueue(&mut self, record: Vec<u8>, padding: usize) {
-        let taken = padding + span(record.len());
-        self.tail = (self.tail + taken) % self.capacity;
+        self.take(None, padding);
+        let span = span(record.len());
+        self.take(Some(record), span);
         self.accepted += 1;
-        self.queue.push_back((record, taken));
+    }
+
+    fn take(&mut self, record: Option<Vec<u8>>, bytes: usize) {
+        self.tail = (self.tail + bytes) % self.capacity;
+        if bytes > 0 {
+            self.queue.push_back((record, bytes));
+        }
+    }
+
+    /// Releases padding up to the oldest record.
+    fn release_padding(&mut self) {
+        while let Some((None, _)) = self.queue.front() {
+            self.queue.pop_front();
+        }
     }
 
     fn apply(&mut self, operation: &Operation) {
+        // The next handle is to push.
+        self.producers.rotate_left(1);
         match *operation {
             Operation::Push { len } => {
                 let (expected, bytes) = (self.expect(len), self.bytes(len));
-                assert_eq!(self.producer.push(&bytes), expected.map(|_| ()));
+                assert_eq!(self.producers[0].push(&bytes), expected.map(|_| ()));
                 match expected {
                     Ok(padding) => {
                         self.dirty = false;
@@ -136,11 +204,7 @@ impl<'r> Tested<'r> {
                 grant.commit_first(kept);
                 Some(kept)
             }),
-            Operation::Drop { len } => self.reserve(len, |grant| {
-                drop(grant);
-                None
-            }),
-            Operation::Forget { len } => {
+            Operation::Forget { len } if !M::KEEPS => {
                 let lends = self.expect(len).is_ok();
                 self.reserve(len, |grant| {
                     core::mem::forget(grant);
@@ -148,27 +212,40 @@ impl<'r> Tested<'r> {
                 });
                 self.dirty |= lends;
             }
+            Operation::Drop { len } | Operation::Forget { len } => self.reserve(len, |grant| {
+                drop(grant);
+                None
+            }),
             Operation::Read => {
-                let expected: Vec<_> = self.queue.iter().map(|(record, _)| &record[..]).collect();
+                self.release_padding();
+                let expected: Vec<_> =
+                    self.queue.iter().filter_map(|(record, _)| record.as_deref()).collect();
                 assert_eq!(self.consumer.records().collect::<Vec<_>>(), expected);
             }
             Operation::Release { records } => {
-                let expected = records.min(self.queue.len());
+                let all = self.queue.iter().filter(|(record, _)| record.is_some()).count();
+                let expected = records.min(all);
                 assert_eq!(self.consumer.release(records), expected);
-                self.queue.drain(..expected);
+                for _ in 0..expected {
+                    self.release_padding();
+                    self.queue.pop_front();
+                }
+                if records > all {
+                    self.release_padding();
+                }
             }
         }
     }
 
     fn check(&self) {
-        let ledger = self.producer.ledger();
+        let ledger: Ledger = self.producers.iter().map(Producer::ledger).sum();
         assert_eq!((ledger.accepted, ledger.refused), (self.accepted, self.refused));
         assert!(ledger.balances(self.accepted));
-        assert!(self.dirty || self.producer.free_is_zero());
+        assert!(self.dirty || M::free_is_zero(&self.producers[0]));
     }
 }
 
-fn run(capacity: usize, pair: (Producer<'_>, Consumer<'_>), operations: &[[u8; 3]]) {
+fn run<M: Tests>(capacity: usize, pair: (Producer<'_, M>, Consumer<'_>), operations: &[[u8; 3]]) {
     let mut tested = Tested::new(capacity, pair);
     for operation in operations {
         tested.apply(&Operation::new(*operation, capacity));
@@ -182,6 +259,9 @@ fn run_all(log: u32, operations: &[[u8; 3]]) {
     run(64, Ring::<64>::new().split_once().unwrap(), operations);
     let capacity = 1 << log;
     run(capacity, heap::ring(capacity).unwrap(), operations);
+    run(16, Ring::<16>::new().share(), operations);
+    run(64, Ring::<64>::new().share_once().unwrap(), operations);
+    run(capacity, heap::shared(capacity).unwrap(), operations);
 }
 
 proptest! {

@@ -10,7 +10,7 @@ use forebay_lm3s6965::{Receiver, uart0};
 use lm3s6965::{Interrupt, interrupt};
 
 /// Cycles from one tick's interrupt to the next.
-const PERIOD: u32 = 12_000;
+const PERIOD: u32 = 120_000;
 
 static TICKER: Handover<Ticker> = Handover::new();
 static COMMANDS: Handover<(Commands, Receiver)> = Handover::new();

@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# Installs what the checks need and notes what is there.
+#
+# Each thing leaves $STATE/have.THING, or $STATE/lack.THING with the reason;
+# `need THING` in a check reads them.
+
+NIGHTLY=nightly-2026-04-01
+MSRV=1.88.0
+CARGO_FUZZ=0.13.2
+CARGO_HACK=0.6.46
+CARGO_MACHETE=0.9.2
+CARGO_MUTANTS=27.1.0
+
+BARE_METAL='thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf
+  riscv32imc-unknown-none-elf riscv32imac-unknown-none-elf'
+
+check_setup() {
+  packages
+  rustup_parts
+  cargo_tool hack "$CARGO_HACK"
+  cargo_tool machete "$CARGO_MACHETE"
+  cargo_tool fuzz "$CARGO_FUZZ"
+  note mutants "$CARGO_MUTANTS" # installed by its check
+  # A lack is a failure here in CI; outside, the checks that need it skip.
+  local lack why bad=0
+  for lack in "$STATE"/lack.*; do
+    [ -e "$lack" ] || continue
+    why=$(cat "$lack")
+    printf '%s: %s\n' "${lack##*/lack.}" "$why"
+    case $why in "$REFUSED"*) ;; *) bad=1 ;; esac
+  done
+  if in_ci && [ "$bad" -ne 0 ]; then exit 1; fi
+}
+
+note() { printf '%s\n' "${2:-}" >"$STATE/have.$1"; }
+lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
+
+# Debian packages, each with the program by which it is known.
+packages() {
+  local wanted='c++:g++ cc:gcc git:git readelf:binutils shellcheck:shellcheck strace:strace'
+  local pair missing=()
+  for pair in $wanted; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+  done
+  if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update && apt-get install -y --no-install-recommends "${missing[@]}" libc6-dev
+  fi
+  for pair in $wanted; do
+    if command -v "${pair%%:*}" >/dev/null; then
+      note "${pair#*:}"
+    else
+      lack "${pair#*:}" "the Debian package ${pair#*:} could not be installed"
+    fi
+  done
+}
+
+rustup_parts() {
+  local target
+  rustup_part rustfmt 'cargo fmt --version' rustup component add rustfmt
+  rustup_part clippy 'cargo clippy --version' rustup component add clippy
+  for target in $BARE_METAL; do
+    rustup_part "$target" "rustup target list --installed | grep -qx $target" \
+      rustup target add "$target"
+  done
+  rustup_part nightly "nightly_is_whole" rustup toolchain install "$NIGHTLY" \
+    --profile minimal --component miri,rust-src --no-self-update
+  rustup_part msrv "cargo +$MSRV --version" \
+    rustup toolchain install "$MSRV" --profile minimal --no-self-update
+}
+
+nightly_is_whole() {
+  local parts
+  parts=$(rustup component list --toolchain "$NIGHTLY" --installed) || return 1
+  grep -q '^miri' <<<"$parts" && grep -q '^rust-src' <<<"$parts"
+}
+
+# rustup_part THING PROBE COMMAND...: three attempts, since networks fail.
+rustup_part() {
+  local thing=$1 probe=$2 out='' attempt
+  shift 2
+  for attempt in 0 1 2 3; do
+    if eval "$probe" >/dev/null 2>&1; then
+      note "$thing"
+      return
+    fi
+    [ "$attempt" -lt 3 ] || break
+    printf '$ %s\n' "$*"
+    out=$("$@" 2>&1)
+    printf '%s\n' "$out"
+  done
+  out=$(grep -v '^info:' <<<"$out" | tail -n 3 | tr '\n' ' ')
+  # A pin that names nothing is an error of ours; the rest is the network.
+  if grep -Eiq 'download|request|network|connect|timed out|dns' <<<"$out" &&
+    ! grep -Eiq 'nonexistent|unavailable|does not (contain|support)' <<<"$out"; then
+    lack "$thing" "$REFUSED$out"
+  else
+    lack "$thing" "rustup failed: $out"
+  fi
+}
+
+# cargo_tool NAME VERSION
+cargo_tool() {
+  local tool=cargo-$1 version=$2
+  if ! cargo install --list | grep -q "^$tool v$version:"; then
+    cargo install --locked --version "$version" "$tool"
+  fi
+  if cargo install --list | grep -q "^$tool v$version:"; then
+    note "$tool" "$version"
+  else
+    lack "$tool" "cargo install $tool $version failed"
+  fi
+}

@@ -1,0 +1,146 @@
+//! Many producers: one compare-and-swap to claim, one store to commit.
+//!
+//! ```
+//! use forebay::ring::Ring;
+//!
+//! static RING: Ring<1024> = Ring::new();
+//!
+//! let (producer, mut consumer) = RING.share_once().expect("shared here only");
+//! std::thread::scope(|threads| {
+//!     for name in [b"one", b"two"] {
+//!         let mut producer = producer.clone();
+//!         threads.spawn(move || producer.push(name).unwrap());
+//!     }
+//! });
+//! let mut records: Vec<&[u8]> = consumer.records().collect();
+//! records.sort();
+//! assert_eq!(records, [b"one", b"two"]);
+//! ```
+//!
+//! # Implementation
+//!
+//! The layout is that of one producer, with the tail among the shared words.
+//! A claim moves the tail over the whole span at once; its bytes are then the
+//! claimer's, and it publishes them whenever it likes. The reader stops at the
+//! first header that is zero, so records are delivered in the order in which
+//! they were claimed, each producer's in its own order, and one that stalls
+//! between claim and commit stops no other producer before the ring is full.
+//!
+//! A claim cannot be undone, as others may have claimed behind it. What is not
+//! needed of it is published as padding.
+
+use super::{
+    FIRST_POSITION, Producer, ReserveError,
+    memory::Region,
+    mode::{Claim, Mode},
+    producer::put_padding,
+    span,
+};
+use crate::sync::Ordering;
+
+/// The ring has many producers, of which each has a clone of the handle.
+///
+/// Positions are machine words. On a 32-bit target a producer that is
+/// preempted between its look at the tail and its compare-and-swap while
+/// others push exactly 2^32 bytes, or a multiple, takes room that is not free;
+/// no way is known to do this by accident.
+#[derive(Debug)]
+pub struct Many {
+    /// The consumer's head when this handle last loaded it: never past it.
+    head_seen: usize,
+}
+
+impl Many {
+    pub(super) fn new() -> Self {
+        Self { head_seen: FIRST_POSITION }
+    }
+}
+
+#[allow(private_interfaces)]
+impl Mode for Many {
+    #[inline]
+    fn claim(&mut self, region: Region<'_>, len: usize) -> Result<Claim, ReserveError> {
+        let control = region.control();
+        let capacity = region.capacity();
+        // Relaxed: the tail says only where room begins. That the room has
+        // been wiped is known from head.
+        let mut tail = control.tail.load(Ordering::Relaxed);
+        loop {
+            let claim = Claim::new(region, tail, len);
+            let needed = claim.needed();
+            // Others may have moved the tail further than the head that this
+            // handle has seen allows.
+            let free = |head: usize| capacity.checked_sub(tail.wrapping_sub(head));
+            if free(self.head_seen).is_none_or(|free| needed > free) {
+                // Before the look at head: see `One`.
+                let abandoned = region.is_abandoned();
+                // Acquire: pairs with the consumer's Release store of head; what
+                // it released has been wiped.
+                self.head_seen = control.head.load(Ordering::Acquire);
+                // Relaxed: as above. A tail that has moved was stale beside
+                // this head, which may be past it.
+                let now = control.tail.load(Ordering::Relaxed);
+                if now != tail {
+                    tail = now;
+                    continue;
+                }
+                let free = free(self.head_seen).unwrap_or(0);
+                if needed > free {
+                    return Err(ReserveError::no_room(needed, free, abandoned));
+                }
+            }
+            // Relaxed: one claimer at most gets a position, whatever the order.
+            match control.tail.compare_exchange_weak(
+                tail,
+                claim.end(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    debug_assert!(
+                        // SAFETY: **ownership**: claimed just now; the consumer
+                        // at most loads headers.
+                        unsafe { region.is_zero(claim.begin, needed) },
+                        "zeros"
+                    );
+                    return Ok(claim);
+                }
+                Err(now) => tail = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn give_back(&mut self, region: Region<'_>, claim: Claim, len: usize) {
+        let rest = claim.record().wrapping_add(span(len));
+        // Before the record, so that a reader behind it does not stop here.
+        put_padding(region, rest, span(claim.len) - span(len));
+    }
+
+    fn abandon(&mut self, region: Region<'_>, claim: Claim) {
+        put_padding(region, claim.record(), span(claim.len));
+        put_padding(region, claim.begin, claim.padding);
+    }
+
+    fn leaves_last(region: Region<'_>) -> bool {
+        // Release: all that this handle has committed is seen by the last one
+        // to leave. Acquire: if this is the last, it has seen all of it.
+        region.control().producers.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// Another producer of the same ring, with a ledger of its own.
+impl Clone for Producer<'_, Many> {
+    fn clone(&self) -> Self {
+        // Relaxed: `self` is one of the producers, so the count is not zero.
+        self.region.control().producers.fetch_add(1, Ordering::Relaxed);
+        let mode = Many { head_seen: self.state.mode.head_seen };
+        #[cfg_attr(not(feature = "alloc"), expect(unused_mut))]
+        let mut clone = Self::new(self.region, mode);
+        #[cfg(feature = "alloc")]
+        {
+            clone.kept = self.kept.clone();
+        }
+        clone
+    }
+}

@@ -1,0 +1,74 @@
+//! What differs between one producer and many.
+
+use core::fmt;
+
+use super::{HEADER_LEN, ReserveError, memory::Region, span};
+
+/// Room that one grant owns: padding to the end of the memory, where the
+/// record would cross it, and the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// The position of the padding, or of the record where there is none.
+    pub(super) begin: usize,
+    pub(super) padding: usize,
+    /// The payload's length.
+    pub(super) len: usize,
+}
+
+impl Claim {
+    /// Room for a payload of `len` bytes from `begin` on.
+    #[inline]
+    pub(super) fn new(region: Region<'_>, begin: usize, len: usize) -> Self {
+        let to_end = region.to_end(begin);
+        Self { begin, padding: if span(len) > to_end { to_end } else { 0 }, len }
+    }
+
+    /// Bytes that it takes.
+    #[inline]
+    pub(super) fn needed(self) -> usize {
+        self.padding + span(self.len)
+    }
+
+    /// The position of the record.
+    #[inline]
+    pub(super) fn record(self) -> usize {
+        self.begin.wrapping_add(self.padding)
+    }
+
+    /// The position of its payload.
+    #[inline]
+    pub(super) fn payload(self) -> usize {
+        self.record().wrapping_add(HEADER_LEN)
+    }
+
+    /// The position behind it.
+    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+    #[inline]
+    pub(super) fn end(self) -> usize {
+        self.begin.wrapping_add(self.needed())
+    }
+}
+
+/// How producers share a ring: [`One`](super::One) or [`Many`](super::Many).
+///
+/// Sealed: the two are all there are.
+#[allow(private_interfaces)]
+pub trait Mode: fmt::Debug + Sized {
+    /// Takes room for a record of `len` bytes, which fits an empty ring
+    /// wherever it falls. From then on it is owned by one grant.
+    #[doc(hidden)]
+    fn claim(&mut self, region: Region<'_>, len: usize) -> Result<Claim, ReserveError>;
+
+    /// Gives back what a record of the first `len` bytes does not need of
+    /// `claim`, before that record is published.
+    #[doc(hidden)]
+    fn give_back(&mut self, region: Region<'_>, claim: Claim, len: usize);
+
+    /// Gives back the whole of `claim`, whose payload has been wiped.
+    #[doc(hidden)]
+    fn abandon(&mut self, region: Region<'_>, claim: Claim);
+
+    /// Takes the leave of a handle into account; whether it was the last.
+    #[doc(hidden)]
+    fn leaves_last(region: Region<'_>) -> bool;
+}

@@ -1,0 +1,88 @@
+//! A peer that is gone is an error in a program that has not ignored SIGPIPE:
+//! sockets on every kernel, pipes since Linux 6.18.
+//!
+//! Rust's runtime ignores SIGPIPE before `main`, so this program does without
+//! it; each case runs in a child of its own.
+
+#![no_main]
+
+use std::{
+    env, io,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::{net::UnixStream, process::ExitStatusExt},
+    process::{Command, ExitStatus},
+};
+
+use forebay_linux::FdSink;
+use forebay_std::forebay::{Progress, Sink};
+use rustix::{io::Errno, system::uname};
+
+const CASE: &str = "FOREBAY_SIGPIPE_CASE";
+const SIGPIPE: i32 = 13;
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    let Ok(case) = env::var(CASE) else {
+        every_case();
+        return 0;
+    };
+    match case.as_str() {
+        "no sink" => {
+            let (reader, writer) = io::pipe().unwrap();
+            drop(reader);
+            let _ = rustix::io::write(&writer, b"to nobody");
+        }
+        "unix" => {
+            let (near, far) = UnixStream::pair().unwrap();
+            drop(far);
+            broken(&mut FdSink::new(near).unwrap());
+        }
+        "tcp" => {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            near.shutdown(std::net::Shutdown::Write).unwrap();
+            broken(&mut FdSink::new(near).unwrap());
+        }
+        "pipe" => {
+            let (reader, writer) = io::pipe().unwrap();
+            let mut sink = FdSink::new(writer).unwrap();
+            assert_eq!(sink.write(&[b"to somebody"]).unwrap(), Progress::Wrote(11));
+            assert!(!sink.raises_sigpipe());
+            drop(reader);
+            broken(&mut sink);
+        }
+        other => panic!("no case {other}"),
+    }
+    0
+}
+
+fn broken(sink: &mut impl Sink<Error = io::Error>) {
+    for _ in 0..3 {
+        let error = sink.write(&[b"to nobody"]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::PIPE.raw_os_error()));
+    }
+}
+
+fn every_case() {
+    let run = |case: &str| -> ExitStatus {
+        Command::new(env::current_exe().unwrap()).env(CASE, case).status().unwrap()
+    };
+    assert_eq!(run("no sink").signal(), Some(SIGPIPE), "the signal is at its default");
+    for case in ["unix", "tcp"] {
+        assert!(run(case).success(), "{case}");
+    }
+    if release() < (6, 18) {
+        println!("SKIPPED: a pipe raises SIGPIPE before Linux 6.18");
+    } else {
+        assert!(run("pipe").success(), "pipe");
+    }
+    println!("sigpipe: no socket and no pipe of a sink raises it");
+}
+
+/// The kernel's release.
+fn release() -> (u32, u32) {
+    let name = uname();
+    let mut numbers =
+        name.release().to_str().unwrap().split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
