@@ -8,10 +8,9 @@ use std::{
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     process::Stdio,
-    thread,
 };
 
-use common::{Dir, Running};
+use common::{Dir, Running, await_that};
 use forebay::{
     checksum::{
         Crc32Fast,
@@ -22,6 +21,7 @@ use forebay::{
 use forebay_std::FrameReader;
 use rustix::{
     io::fcntl_setfd,
+    process::Signal,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
@@ -110,7 +110,7 @@ fn a_device_that_vanishes_and_comes_back_is_picked_up_again() {
     let dir = Dir::new();
     let line = dir.target("unix", "device");
     // Not there at first.
-    let (mut relay, mut sent) = relay(&dir, &[line.clone()], &[]);
+    let (mut relay, mut sent) = relay(&dir, std::slice::from_ref(&line), &[]);
     relay.await_line(&format!("{line}: waiting: "));
     for visit in 0..3u8 {
         let device = UnixListener::bind(dir.path("device")).unwrap();
@@ -136,7 +136,7 @@ fn a_serial_line_brings_every_byte_as_it_is() {
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
     let line = format!("serial:{name}");
-    let (mut relay, mut sent) = relay(&dir, &[line.clone()], &["--once"]);
+    let (mut relay, mut sent) = relay(&dir, std::slice::from_ref(&line), &["--once"]);
     relay.await_line(&format!("{line}: there"));
     // A terminal would act on many of them, or send them back.
     let payloads: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte, b'x', byte]).collect();
@@ -153,28 +153,30 @@ fn a_serial_line_brings_every_byte_as_it_is() {
 }
 
 #[test]
-fn a_line_that_never_pauses_holds_no_other_back() {
+fn a_line_with_much_to_say_holds_no_other_back() {
+    /// Of one read of a line.
+    const READ_LEN: usize = 64 * 1024;
     let dir = Dir::new();
     let lines = [dir.target("unix", "busy"), dir.target("unix", "quiet")];
     let busy = UnixListener::bind(dir.path("busy")).unwrap();
     let quiet = UnixListener::bind(dir.path("quiet")).unwrap();
-    let (_relay, mut sent) = relay(&dir, &lines, &[]);
+    let (mut relay, mut sent) = relay(&dir, &lines, &[]);
     let mut busy = busy.accept().unwrap().0;
+    busy.set_nonblocking(true).unwrap();
     let mut quiet = quiet.accept().unwrap().0;
-    let flood = thread::spawn(move || {
-        let flood = frames(&vec![vec![b'b'; LEN_MAX]; 100]);
-        // Until the relay is gone.
-        while busy.write_all(&flood).is_ok() {}
-    });
-    for _ in 0..10 {
-        // What is on its way already: buffers of sockets, ring, batch.
-        let on_its_way = 40_000_000 / LEN_MAX;
-        quiet.write_all(&frame(b"q")).unwrap();
-        let waited = (0..on_its_way).find(|_| sent.next().unwrap() == b"q");
-        assert!(waited.is_some(), "{on_its_way} frames of the busy line came before");
-    }
-    drop((_relay, sent));
-    flood.join().unwrap();
+    lines.iter().for_each(|line| drop(relay.await_line(&format!("{line}: there"))));
+
+    // All that the line's socket holds waits when the relay comes to look.
+    relay.signal(Signal::STOP);
+    await_that("the relay has stopped", || relay.state() == 'T');
+    let flood = frames(&vec![vec![b'b'; LEN_MAX]; 1000]);
+    let len = busy.write(&flood).unwrap();
+    assert!(len > 2 * READ_LEN, "no more than {len} bytes wait");
+    quiet.write_all(&frame(b"q")).unwrap();
+    relay.signal(Signal::CONT);
+
+    let before = (0..).find(|_| sent.next().unwrap() == b"q").unwrap();
+    assert!(before * LEN_MAX <= READ_LEN, "{before} frames of the busy line came before");
 }
 
 #[test]
