@@ -144,16 +144,21 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     #[inline(always)]
     pub(crate) fn copy<F: Encode>(&mut self, format: &F, payload: &[u8]) -> Result<(), Refused> {
         let (used, free) = (self.used, self.free());
-        let slot_at = used + free.saturating_sub(SLOT_LEN);
-        let buffer = self.buffer.as_mut();
-        let frame_len = match format.encode(payload, &mut buffer[used..slot_at]) {
+        // The slot is the last of the free bytes, the frame goes before it.
+        let room = self.buffer.as_mut().get_mut(used..used + free).unwrap_or_default();
+        let (room, slot) = match room.split_last_chunk_mut() {
+            Some((room, slot)) => (room, Some(slot)),
+            None => (Default::default(), None),
+        };
+        let room_len = room.len();
+        let frame_len = match format.encode(payload, room) {
             Ok(frame_len) => frame_len,
             Err(error) => return Err(self.refused(error)),
         };
-        match (u32::try_from(frame_len), buffer[slot_at..].first_chunk_mut()) {
+        match (u32::try_from(frame_len), slot) {
             // The usual case of `add`.
-            (Ok(slot_value), Some(slot)) if slot_value < LENT && frame_len <= slot_at - used => {
-                *slot = slot_value.to_le_bytes();
+            (Ok(len), Some(slot)) if len < LENT && frame_len <= room_len => {
+                *slot = len.to_le_bytes();
                 self.frames += 1;
                 self.used += frame_len;
             }
