@@ -433,12 +433,14 @@ where
     /// whether other lanes may go on.
     fn take_lane(&mut self, lane: usize, share: usize) -> bool {
         let free = self.stage.free();
+        let (mut served, mut go_on) = (false, true);
         while free - self.stage.free() < share {
-            if self.stage.frames() > 0 && self.stage.frames() >= self.frames_max {
-                return false;
+            if self.stage.frames() >= self.frames_max {
+                go_on = false;
+                break;
             }
             let Some(place) = self.lanes.get_mut(lane).and_then(Consumer::next_place) else {
-                self.end_turn(lane);
+                served = true;
                 break;
             };
             match self.put(lane, place) {
@@ -447,22 +449,18 @@ where
                     if let Some(lane) = self.lanes.get_mut(lane) {
                         lane.put_back(place);
                     }
-                    return lane != self.turn;
+                    go_on = served || lane != self.turn;
+                    break;
                 }
                 // Not even into an empty batch.
                 Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
             }
-            self.end_turn(lane);
+            served = true;
         }
-        true
-    }
-
-    /// Gives the turn to the next lane if it is this one's.
-    #[inline]
-    fn end_turn(&mut self, lane: usize) {
-        if lane == self.turn {
+        if served && lane == self.turn {
             self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
         }
+        go_on
     }
 
     /// Puts one record into the batch, lent when it is large.

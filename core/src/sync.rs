@@ -22,7 +22,8 @@ pub(crate) use portable_atomic::{AtomicBool as SwapBool, AtomicUsize as SwapUsiz
 #[cfg(forebay_loom)]
 pub(crate) use loom::sync::atomic::AtomicUsize as SwapUsize;
 #[cfg(forebay_loom)]
-pub(crate) use loom::{
-    cell::UnsafeCell as Witness,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+/// What loom watches for accesses that are not atomic.
+#[cfg(forebay_loom)]
+pub(crate) type Witness = loom::cell::UnsafeCell<()>;

@@ -143,7 +143,7 @@ impl<'a, F: Encode, const SLICES: usize> Checked<'a, F, SLICES> {
     fn check(&self) {
         assert_eq!(self.batch.frames(), self.frames.len() - self.left);
         assert_eq!(self.batch.len_bytes(), self.bytes.len() - self.sent);
-        assert_eq!(self.batch.is_empty(), self.bytes.len() == self.sent);
+        assert_eq!(self.batch.is_empty(), self.left == self.frames.len());
         let slices = self.batch.slices();
         assert!(slices.len() <= SLICES);
         assert_eq!(slices.concat(), self.bytes[self.sent..]);

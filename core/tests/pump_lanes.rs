@@ -225,8 +225,8 @@ fn lanes_are_added_and_refused() {
     let (mut b, consumer) = second.split();
     pump.add(consumer).unwrap();
     b.push(b"b1").unwrap();
-    let (_c, consumer) = third.split();
-    assert!(pump.add(consumer).is_err());
+    let (mut c, consumer) = third.split();
+    let refused = pump.add(consumer).unwrap_err();
 
     let mut wire = Vec::new();
     while pump.has_work() {
@@ -234,4 +234,15 @@ fn lanes_are_added_and_refused() {
         pump.wrote(2).unwrap();
     }
     assert_eq!(wire, b"a1a2b1");
+
+    // A lane is free when its producer is gone and all of its records are.
+    b.push(b"b2").unwrap();
+    drop(b);
+    let refused = pump.add(refused).unwrap_err();
+    assert_eq!(pump.fill()[..], [b"b2"]);
+    pump.add(refused).unwrap();
+    c.push(b"c1").unwrap();
+    assert_eq!(pump.wrote(2), Ok(1));
+    assert_eq!(pump.fill()[..], [b"c1"]);
+    assert!(!pump.is_finished());
 }

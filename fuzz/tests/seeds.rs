@@ -9,7 +9,9 @@ fn seeds(target: &str, run: fn(&[u8])) {
         let path = entry.unwrap().path();
         println!("{}", path.display());
         let seed = fs::read(path).unwrap();
-        (0..=seed.len()).for_each(|len| run(&seed[..len]));
+        // Miri is too slow for all of them.
+        let shortest = if cfg!(miri) { seed.len() } else { 0 };
+        (shortest..=seed.len()).for_each(|len| run(&seed[..len]));
         seeds += 1;
     }
     assert!(seeds >= 4, "{seeds} seeds of {target}");

@@ -21,6 +21,24 @@ use crate::send_buffer::AutoTune;
 /// A write to a pipe of at most so many bytes goes whole or not at all, and
 /// is not mixed with those of other processes (`pipe(7)`). A pump that shares a
 /// FIFO is limited with [`Pump::len_max`](forebay::Pump::len_max).
+///
+/// ```
+/// use forebay_linux::{FdSink, PIPE_BUF};
+/// use forebay_std::forebay::{checksum::CRC32, frame::Prefixed};
+/// use forebay_std::Drainer;
+///
+/// let (_reader, fifo) = std::io::pipe()?;
+/// let sink = FdSink::nonblocking(fifo)?;
+/// // A frame of a longer payload would go in parts.
+/// let format = Prefixed::native(PIPE_BUF - 10, CRC32);
+/// let mut drainer = Drainer::with_pump(|pump| pump.len_max(PIPE_BUF), format, sink);
+/// let mut sender = drainer.sender(1 << 14)?;
+/// sender.send(&[7; PIPE_BUF - 10])?;
+/// drop(sender);
+/// drainer.run()?;
+/// assert_eq!((drainer.counts().bytes, drainer.counts().short), (4096, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const PIPE_BUF: usize = 4096;
 
 /// The most slices of one system call (`IOV_MAX`, `readv(2)`).

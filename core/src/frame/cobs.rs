@@ -41,7 +41,7 @@ const RUN_MAX: usize = 254;
 ///
 /// Zeros are stuffed as `01`, so one damaged byte adds, drops or cuts off
 /// whole zeros of a payload. A CRC that begins with zero does not see zeros in
-/// front: [`CRC16`](crate::checksum::CRC16) lets most of such damage pass. One
+/// front, and [`CRC16`](crate::checksum::CRC16) is one. One
 /// whose value over nothing is zero, as [`CRC32`](crate::checksum::CRC32) and
 /// [`CRC64`](crate::checksum::CRC64), takes `01` once for each of its bytes,
 /// and once more, for an empty frame. Where payloads hold runs of zeros, use

@@ -88,8 +88,13 @@ impl Heap {
 #[derive(Debug)]
 struct Model {
     headers: alloc::boxed::Box<[AtomicU32]>,
-    witnesses: alloc::boxed::Box<[crate::sync::Witness<()>]>,
+    witnesses: alloc::boxed::Box<[crate::sync::Witness]>,
 }
+
+// SAFETY: loom runs one thread at a time and reports two accesses to a witness
+// that no edge orders.
+#[cfg(forebay_loom)]
+unsafe impl Sync for Model {}
 
 #[cfg(forebay_loom)]
 impl Model {

@@ -86,8 +86,10 @@ fn message(producer: u32, number: u32) -> Vec<u8> {
 fn offer(id: u32, mut producer: Producer<'_, Many>) -> crate::Ledger {
     for number in 0..OFFERED {
         let message = message(id, number);
-        if number % 8 == 5 {
-            drop(producer.reserve(message.len()).map(|mut grant| grant.fill(0xFF)));
+        if number % 8 == 5
+            && let Ok(mut grant) = producer.reserve(message.len())
+        {
+            grant.fill(0xFF);
         }
         loop {
             let longer = if number % 8 == 7 { 4 } else { 0 };
