@@ -10,29 +10,36 @@ use std::{
 include!("twins.rs");
 
 fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // Without it there are no models, and the package is only there to be
+    // linted.
+    if env::var_os("CARGO_CFG_FOREBAY_LOOM").is_none() {
+        return;
+    }
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
     let source = here.parent().unwrap().join("core/src");
-    let models = here.join("tests/one_producer/models.rs");
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-changed=twins.rs");
-    println!("cargo::rerun-if-changed=build.rs");
 
-    let mut out = String::new();
-    for twin in TWINS {
-        let Twin { name, model, says, .. } = twin;
-        let tests = format!(
-            "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ models::{model}(); }}\n\
-             #[test] fn is_rejected() {{\n\
-             forebay_loom_tests::rejects(\"{name}::model\", {says:?});\n}}"
-        );
-        out += &twin_module(twin, &tests, &source, &models);
-    }
-    for twin in EQUIVALENT {
-        let tests = format!("#[test] fn passes() {{ models::{}(); }}", twin.model);
-        out += &twin_module(twin, &tests, &source, &models);
-    }
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").unwrap());
-    fs::write(out_dir.join("twins.rs"), out).unwrap();
+    for Family { target, rejected, equivalent } in FAMILIES {
+        let models = here.join("tests").join(target).join("models.rs");
+        let mut out = String::new();
+        for twin in *rejected {
+            let Twin { name, model, says, .. } = twin;
+            let tests = format!(
+                "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ models::{model}(); }}\n\
+                 #[test] fn is_rejected() {{\n\
+                 forebay_loom_tests::rejects(\"{name}::model\", {says:?});\n}}"
+            );
+            out += &twin_module(twin, &tests, &source, &models);
+        }
+        for twin in *equivalent {
+            let tests = format!("#[test] fn passes() {{ models::{}(); }}", twin.model);
+            out += &twin_module(twin, &tests, &source, &models);
+        }
+        fs::write(out_dir.join(target).with_extension("rs"), out).unwrap();
+    }
 }
 
 /// What the ring is made of, with the twin's edit, the models and `tests`.

@@ -1,5 +1,19 @@
-// The twins of the one-producer ring. `build.rs` and the tests include this
-// file.
+// The twins of the ring. `build.rs` includes this file.
+
+/// The twins of one test target.
+struct Family {
+    /// The folder of the target, with its models.
+    target: &'static str,
+    /// What must be rejected.
+    rejected: &'static [Twin],
+    /// What loom cannot reject, since it breaks nothing.
+    equivalent: &'static [Twin],
+}
+
+const FAMILIES: &[Family] = &[
+    Family { target: "one_producer", rejected: ONE, equivalent: ONE_EQUIVALENT },
+    Family { target: "many_producers", rejected: MANY, equivalent: MANY_EQUIVALENT },
+];
 
 /// A copy of the ring with one edit.
 struct Twin {
@@ -20,8 +34,7 @@ struct Twin {
 const WRITE_RACE: &str = "Causality violation: Concurrent write accesses to `UnsafeCell`";
 const READ_RACE: &str = "Causality violation: Concurrent read and write accesses";
 
-/// What must be rejected.
-const TWINS: &[Twin] = &[
+const ONE: &[Twin] = &[
     Twin {
         name: "commit_store_relaxed",
         file: "ring/producer.rs",
@@ -48,7 +61,7 @@ const TWINS: &[Twin] = &[
     },
     Twin {
         name: "head_load_relaxed",
-        file: "ring/producer.rs",
+        file: "ring/one.rs",
         from: ".head.load(Ordering::Acquire)",
         to: ".head.load(Ordering::Relaxed)",
         model: "reuse",
@@ -80,7 +93,7 @@ const TWINS: &[Twin] = &[
     },
     Twin {
         name: "consumer_gone_load_relaxed",
-        file: "ring/producer.rs",
+        file: "ring/memory.rs",
         from: "consumer_gone.load(Ordering::Acquire)",
         to: "consumer_gone.load(Ordering::Relaxed)",
         model: "consumer_leaves",
@@ -96,9 +109,9 @@ const TWINS: &[Twin] = &[
     },
     Twin {
         name: "head_before_gone",
-        file: "ring/producer.rs",
-        from: "return Err(if abandoned {",
-        to: "return Err(if self.is_abandoned() {",
+        file: "ring/one.rs",
+        from: "no_room(needed, free, abandoned)",
+        to: "no_room(needed, free, region.is_abandoned())",
         model: "consumer_leaves",
         says: "closed with room left",
     },
@@ -121,10 +134,9 @@ const TWINS: &[Twin] = &[
     },
     Twin {
         name: "forgotten_header_wiped",
-        file: "ring/producer.rs",
-        from: "unsafe { self.region.bytes_mut(payload, self.state.lent) }.fill(0);",
-        to: "let _ = payload;\n        \
-             unsafe { self.region.wipe(self.state.tail, padding + span(self.state.lent)) };",
+        file: "ring/one.rs",
+        from: "unsafe { region.bytes_mut(forgotten.payload(), forgotten.len) }.fill(0);",
+        to: "unsafe { region.wipe(forgotten.begin, forgotten.needed()) };",
         model: "no_commit",
         says: "Causality violation: Concurrent read and write accesses to `UnsafeCell`",
     },
@@ -133,7 +145,7 @@ const TWINS: &[Twin] = &[
         file: "ring/producer.rs",
         from: "let mut grant = self.reserve(record.len())?;",
         to: "let mut grant = self.reserve(record.len())?;\n        \
-             grant.put_header(grant.record(), record.len() as u32 + 1);",
+             put_header(grant.region, grant.claim.record(), record.len() as u32 + 1);",
         model: "publish",
         says: READ_RACE,
     },
@@ -147,19 +159,102 @@ const TWINS: &[Twin] = &[
     },
 ];
 
-/// What loom cannot reject, since it breaks nothing.
-///
 /// - `padding_before_the_record`: a consumer that sees the padding alone steps
 ///   over it, finds zeros and says that there is nothing, which is so. It may
 ///   release the padding; the producer has nothing to do with it any more. The
 ///   ring's order spares the consumer that second look.
-const EQUIVALENT: &[Twin] = &[Twin {
+const ONE_EQUIVALENT: &[Twin] = &[Twin {
     name: "padding_before_the_record",
     file: "ring/producer.rs",
-    from: "self.put_header(record, len as u32 + 1);\n        if self.padding > 0 {",
-    to: "if self.padding > 0 {\n            \
-         self.put_header(self.state.tail, PAD | self.padding as u32);\n        }\n        \
-         self.put_header(record, len as u32 + 1);\n        if false {",
+    from: "    put_header(region, claim.record(), len as u32 + 1);\n    \
+           // After the record's header, so that a reader that sees the padding sees\n    \
+           // the record.\n    \
+           put_padding(region, claim.begin, claim.padding);",
+    to: "    put_padding(region, claim.begin, claim.padding);\n    \
+         put_header(region, claim.record(), len as u32 + 1);",
     model: "wrap",
+    says: "",
+}];
+
+const MANY: &[Twin] = &[
+    Twin {
+        name: "commit_store_relaxed",
+        file: "ring/producer.rs",
+        from: "header.store(value, Ordering::Release);",
+        to: "header.store(value, Ordering::Relaxed);",
+        model: "publish",
+        says: READ_RACE,
+    },
+    Twin {
+        name: "commit_load_relaxed",
+        file: "ring/consumer.rs",
+        from: "match header.load(Ordering::Acquire) {",
+        to: "match header.load(Ordering::Relaxed) {",
+        model: "publish",
+        says: READ_RACE,
+    },
+    Twin {
+        name: "head_load_relaxed",
+        file: "ring/many.rs",
+        from: ".head.load(Ordering::Acquire)",
+        to: ".head.load(Ordering::Relaxed)",
+        model: "reuse",
+        says: WRITE_RACE,
+    },
+    Twin {
+        name: "claim_in_two_steps",
+        file: "ring/many.rs",
+        from: "match control.tail.compare_exchange_weak(\n                tail,\n                \
+               claim.end(),\n                Ordering::Relaxed,\n                \
+               Ordering::Relaxed,\n            ) {",
+        to: "control.tail.store(claim.end(), Ordering::Relaxed);\n            \
+             match Ok::<usize, usize>(tail) {",
+        model: "publish",
+        says: "",
+    },
+    Twin {
+        name: "dropped_grant_kept",
+        file: "ring/many.rs",
+        from: "put_padding(region, claim.record(), span(claim.len));",
+        to: "",
+        model: "dropped",
+        says: "left == right",
+    },
+    Twin {
+        name: "rest_not_given_back",
+        file: "ring/many.rs",
+        from: "put_padding(region, rest, span(claim.len) - span(len));",
+        to: "let _ = rest;",
+        model: "dropped",
+        says: "left == right",
+    },
+    Twin {
+        name: "leave_relaxed",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel)",
+        to: "fetch_sub(1, Ordering::Relaxed)",
+        model: "producers_leave",
+        says: "finished with a record left",
+    },
+    Twin {
+        name: "any_leave_ends",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel) == 1",
+        to: "fetch_sub(1, Ordering::AcqRel) >= 1",
+        model: "producers_leave",
+        says: "finished with a record left",
+    },
+];
+
+/// - `stale_tail_kept`: a head past a tail that others have moved leaves no
+///   room to be seen, and the record is refused. So it would have been in the
+///   moment in which that tail was loaded. The ring looks again, so that it
+///   does not refuse what there is room for.
+const MANY_EQUIVALENT: &[Twin] = &[Twin {
+    name: "stale_tail_kept",
+    file: "ring/many.rs",
+    from: "if now != tail {",
+    to: "if now != tail && false {",
+    model: "reuse",
     says: "",
 }];

@@ -19,7 +19,7 @@ use forebay::{
     Batch, Decoder,
     batch::PushError,
     checksum::{Checksum, Crc32Fast, NoChecksum, Xxh3},
-    frame::{Cobs, Decode, Encode, Prefixed},
+    frame::{Cobs, Decode, Encode, Prefixed, Resync, Step},
 };
 use forebay_benches::rounds::{Goal, Group, Round, of};
 use tokio_util::codec::{Decoder as _, Encoder, LengthDelimitedCodec};
@@ -37,6 +37,26 @@ const BOUND: &str = "copy and checksum";
 /// Formats that the compiler knows, as those of most programs are. What is
 /// read from memory, as in a `Pump`, is measured as "in a variable".
 const FLAT: Prefixed<Crc32Fast> = Prefixed::flatstream(BUFFER_LEN / 2).checksum(Crc32Fast);
+
+/// The same as a type: a decoder that holds it holds nothing, and the compiler
+/// knows it there too.
+struct Flat;
+
+impl Decode for Flat {
+    fn frame_len_max(&self) -> usize {
+        Decode::frame_len_max(&FLAT)
+    }
+
+    #[inline]
+    fn decode(&self, input: &mut [u8], seen: usize) -> Step {
+        FLAT.decode(input, seen)
+    }
+
+    fn resync(&self, input: &[u8]) -> Resync {
+        FLAT.resync(input)
+    }
+}
+
 const NATIVE: Prefixed<Crc32Fast> = Prefixed::native(BUFFER_LEN / 2, Crc32Fast);
 const FLAT_PLAIN: Prefixed = Prefixed::flatstream(BUFFER_LEN / 2);
 const FLAT_XXH3: Prefixed<Xxh3> = Prefixed::flatstream(BUFFER_LEN / 2).checksum(Xxh3);
@@ -112,9 +132,10 @@ fn crc32_decode(len: usize, load: &Load) {
         .peer(FLATSTREAM, three_reads(load, Crc32Fast))
         .peer("tokio-util, no checksum", tokio_decode(load))
         .bound("checksum alone", crc32_alone(load))
-        .ours("Decoder, flatstream", &[of(0.6, FLATSTREAM)], decode(load, || FLAT))
-        .ours("  in a variable", &[], decode(load, move || variable))
-        .ours("Decoder, native", &[], decode(load, || NATIVE))
+        .ours("Decoder, flatstream", &[of(0.6, FLATSTREAM)], decode(load, &FLAT, || FLAT))
+        .ours("  as a type", &[], decode(load, &FLAT, || Flat))
+        .ours("  in a variable", &[], decode(load, &FLAT, move || variable))
+        .ours("Decoder, native", &[], decode(load, &NATIVE, || NATIVE))
         .run(BUDGET);
 }
 
@@ -127,7 +148,7 @@ fn plain(len: usize, load: &Load) {
     Group::new(format!("decode {len} B, no checksum"))
         .peer(FLATSTREAM, three_reads(load, NoChecksum))
         .peer("tokio-util", tokio_decode(load))
-        .ours("Decoder, flatstream", &[], decode(load, || FLAT_PLAIN))
+        .ours("Decoder, flatstream", &[], decode(load, &FLAT_PLAIN, || FLAT_PLAIN))
         .run(BUDGET / 2);
 }
 
@@ -138,7 +159,7 @@ fn xxh3(len: usize, load: &Load) {
         .run(BUDGET / 2);
     Group::new(format!("decode {len} B, XXH3"))
         .peer(FLATSTREAM, three_reads(load, Xxh3))
-        .ours("Decoder, flatstream", &[], decode(load, || FLAT_XXH3))
+        .ours("Decoder, flatstream", &[], decode(load, &FLAT_XXH3, || FLAT_XXH3))
         .run(BUDGET / 2);
 }
 
@@ -252,8 +273,12 @@ fn wire<F: Encode>(load: &Load, format: &F) -> Vec<u8> {
 }
 
 /// Takes the frames out of a buffer that has received all of them.
-fn decode<F: Encode + Decode>(load: &Load, format: impl Fn() -> F) -> impl FnMut() -> Round {
-    let mut wire = wire(load, &format());
+fn decode<F: Decode>(
+    load: &Load,
+    encoder: &impl Encode,
+    format: impl Fn() -> F,
+) -> impl FnMut() -> Round {
+    let mut wire = wire(load, encoder);
     move || {
         load.timed(|| {
             let len = wire.len();

@@ -46,7 +46,8 @@ const ROUND_LEN: usize = 2 * 1024 * 1024;
 const PAYLOADS: usize = 16;
 const PAYLOAD_LEN_MAX: usize = 64 * 1024;
 
-type Format = Prefixed<Crc32Fast>;
+const FLAT: Prefixed<Crc32Fast> = Prefixed::flatstream(PAYLOAD_LEN_MAX).checksum(Crc32Fast);
+const NATIVE: Prefixed<Crc32Fast> = Prefixed::native(PAYLOAD_LEN_MAX, Crc32Fast);
 
 /// What by hand one would write: length and CRC-32 before the payload. The
 /// bytes are flatstream's.
@@ -107,19 +108,27 @@ fn size(len: usize, at_most: f64, budget: Duration) {
             goals.push(of(1.0, BUF_WRITER));
         }
     }
-    let flatstream = Prefixed::flatstream(PAYLOAD_LEN_MAX).checksum(Crc32Fast);
-    let native = Prefixed::native(PAYLOAD_LEN_MAX, Crc32Fast);
-    let native_load = Load::new(len, native.frame_len(0), 1);
+    let native_load = Load::new(len, NATIVE.frame_len(0), 1);
     Group::new(format!("{len} B frames into a UNIX stream"))
-        .peer(BUF_WRITER, buf_writer(&load))
+        .peer(BUF_WRITER, buf_writer(&load, BUFFER_LEN))
+        .peer("BufWriter 128 KiB", buf_writer(&load, 2 * BUFFER_LEN))
         .peer("writev x128", writev(&load))
         .peer("two writes a frame", two_writes(&Load::new(len, 8, 16)))
         .peer("tokio-util feed, no checksum", tokio_feed(&Load::new(len, 4, 1)))
-        .ours("Batch", &goals, batch(flatstream, &load, |batch| batch))
-        .ours("Batch, copy", &[], batch(flatstream, &load, |batch| batch.borrow_from(usize::MAX)))
-        .ours("Batch, borrow", &[], batch(flatstream, &load, |batch| batch.borrow_from(0)))
-        .ours("Batch, native format", &[], batch(native, &native_load, |batch| batch))
-        .ours("ring + Pump", &[], pump(flatstream, &load))
+        .ours("Batch", &goals, batch(|| FLAT, &load, BUFFER_LEN, |batch| batch))
+        .ours("Batch of 128 KiB", &[], batch(|| FLAT, &load, 2 * BUFFER_LEN, |batch| batch))
+        .ours(
+            "Batch, copy",
+            &[],
+            batch(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(usize::MAX)),
+        )
+        .ours("Batch, borrow", &[], batch(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(0)))
+        .ours(
+            "Batch, native format",
+            &[],
+            batch(|| NATIVE, &native_load, BUFFER_LEN, |batch| batch),
+        )
+        .ours("ring + Pump", &[], pump(&load))
         .run(budget);
 }
 
@@ -191,10 +200,10 @@ fn deliver<S: FnMut(&Load) -> u64>(
     }
 }
 
-fn buf_writer(load: &Load) -> impl FnMut() -> Round + use<> {
+fn buf_writer(load: &Load, buffer_len: usize) -> impl FnMut() -> Round + use<> {
     let (near, far) = FarEnd::new().unwrap();
     let (counting, calls) = Counting::new(near);
-    let mut writer = BufWriter::with_capacity(BUFFER_LEN, counting);
+    let mut writer = BufWriter::with_capacity(buffer_len, counting);
     deliver(load.clone(), far, move |load| {
         for frame in 0..load.frames {
             let payload = load.payload(frame);
@@ -269,18 +278,20 @@ fn tokio_feed(load: &Load) -> impl FnMut() -> Round + use<> {
 
 type Batch64K = Batch<'static, Box<[u8]>>;
 
-fn batch(
-    format: Format,
+fn batch<F: Encode, M: Fn() -> F>(
+    format: M,
     load: &Load,
+    buffer_len: usize,
     set: fn(Batch64K) -> Batch64K,
-) -> impl FnMut() -> Round + use<> {
+) -> impl FnMut() -> Round + use<F, M> {
     let (near, far) = FarEnd::new().unwrap();
     let mut sink = FdSink::new(near).unwrap();
-    let mut batch = set(Batch::new(vec![0; BUFFER_LEN].into_boxed_slice()));
+    let mut batch = set(Batch::new(vec![0; buffer_len].into_boxed_slice()));
     let mut calls_before = 0;
     deliver(load.clone(), far, move |load| {
         for frame in 0..load.frames {
-            while let Err(error) = batch.push(&format, load.payload(frame)) {
+            // The compiler knows the format, as it would where a program has one.
+            while let Err(error) = batch.push(&format(), load.payload(frame)) {
                 assert!(matches!(error, PushError::Full { .. }), "{error}");
                 write_out(&mut batch, &mut sink);
             }
@@ -309,15 +320,15 @@ fn calls(sink: &FdSink<UnixStream>) -> u64 {
 }
 
 /// Producer and pump on one thread: push a batchful, drive.
-fn pump(format: Format, load: &Load) -> impl FnMut() -> Round + use<> {
+fn pump(load: &Load) -> impl FnMut() -> Round + use<> {
     let (near, far) = FarEnd::new().unwrap();
     let mut sink = FdSink::new(near).unwrap();
     let (mut producer, consumer) = heap::ring(2 * BUFFER_LEN).unwrap();
-    let mut pump: Pump<_, _, 1> = Pump::new(format, vec![0; BUFFER_LEN].into_boxed_slice());
+    let mut pump: Pump<_, _, 1> = Pump::new(FLAT, vec![0; BUFFER_LEN].into_boxed_slice());
     pump.add(consumer).unwrap();
     let mut calls_before = 0;
     let payload_len = load.payload(0).len();
-    let batchful = (BUFFER_LEN / (format.frame_len_max(payload_len) + 4)).max(1);
+    let batchful = (BUFFER_LEN / (FLAT.frame_len(payload_len) + 4)).max(1);
     deliver(load.clone(), far, move |load| {
         let mut frame = 0;
         while frame < load.frames {

@@ -32,13 +32,13 @@ impl FarEnd {
         let (near, mut far) = UnixStream::pair()?;
         let arrived = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&arrived);
-        thread::spawn(move || {
+        thread::Builder::new().name("far end".into()).spawn(move || {
             let mut buffer = vec![0; READ_LEN];
             while let Ok(len @ 1..) = far.read(&mut buffer) {
                 // Relaxed: the count is all that is exchanged.
                 count.fetch_add(len as u64, Ordering::Relaxed);
             }
-        });
+        })?;
         Ok((near, Self { arrived, sent: 0 }))
     }
 

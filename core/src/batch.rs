@@ -103,16 +103,23 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
     /// [`PushError::Full`] when there is no room now, [`PushError::NeverFits`]
     /// when there would be none in an empty batch, [`PushError::Encode`] when
     /// the format refuses the payload. The batch is as before.
-    #[inline]
+    #[inline(always)]
     pub fn push<F: Encode>(&mut self, format: &F, payload: &'a [u8]) -> Result<(), PushError> {
         if payload.len() >= self.borrow_from {
-            match self.stage.lend(format, payload, payload) {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
-                Err(refused) => return Err(self.refused(refused)),
-            }
+            return self.push_large(format, payload);
         }
         self.copy(format, payload)
+    }
+
+    /// Lends the payload if that is possible. Apart, so that what happens to a
+    /// small one is short where it is used.
+    #[inline(never)]
+    fn push_large<F: Encode>(&mut self, format: &F, payload: &'a [u8]) -> Result<(), PushError> {
+        match self.stage.lend(format, payload, payload) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.copy(format, payload),
+            Err(refused) => Err(self.refused(refused)),
+        }
     }
 
     /// Adds the frame of `payload` by copying it, whatever its length; the
@@ -132,7 +139,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Batch<'a, B, SLICES>
     /// # Errors
     ///
     /// As [`push`](Batch::push).
-    #[inline]
+    #[inline(always)]
     pub fn copy<F: Encode>(&mut self, format: &F, payload: &[u8]) -> Result<(), PushError> {
         match self.stage.copy(format, payload) {
             Ok(()) => Ok(()),

@@ -130,11 +130,32 @@ impl Checksum for Crc32Fast {
 
     #[inline]
     fn compute(&self, parts: &[&[u8]]) -> u64 {
-        let mut hasher = crc32fast::Hasher::new();
+        let mut hasher = Self::hasher();
         for part in parts {
             hasher.update(part);
         }
         u64::from(hasher.finalize())
+    }
+}
+
+#[cfg(feature = "crc32fast")]
+impl Crc32Fast {
+    /// A hasher that knows what the processor can do: asked once, since asking
+    /// costs a small frame a good part of its checksum.
+    #[cfg(feature = "std")]
+    #[inline]
+    fn hasher() -> crc32fast::Hasher {
+        use std::sync::OnceLock;
+
+        static HASHER: OnceLock<crc32fast::Hasher> = OnceLock::new();
+        HASHER.get_or_init(crc32fast::Hasher::new).clone()
+    }
+
+    /// What the processor can do is known when the program is compiled.
+    #[cfg(not(feature = "std"))]
+    #[inline]
+    fn hasher() -> crc32fast::Hasher {
+        crc32fast::Hasher::new()
     }
 }
 

@@ -61,7 +61,7 @@
 #[cfg(feature = "embedded-io")]
 mod source;
 
-use core::{error::Error, fmt};
+use core::{error::Error, fmt, ops::Range};
 
 use crate::frame::{Decode, Reason, Resync, Step};
 
@@ -75,10 +75,10 @@ pub struct Decoder<F, B> {
     consumed: usize,
     validated: usize,
     received: usize,
-    /// Bytes from `consumed` that are needed before another look.
+    /// Bytes from `consumed` that are needed before another look, at least one.
     needed: usize,
-    /// Offset in the stream of `consumed`.
-    offset: u64,
+    /// Offset in the stream of the buffer's first byte.
+    base: u64,
     trust: Trust,
     ended: bool,
     counts: DecoderCounts,
@@ -104,6 +104,13 @@ pub struct Frame<'d> {
     pub offset: u64,
     /// Bytes that the frame took on the wire.
     pub frame_len: usize,
+}
+
+/// A frame and where its payload lies in the buffer.
+struct Found {
+    payload: Range<usize>,
+    offset: u64,
+    frame_len: usize,
 }
 
 /// Bytes that were no frame: where they began and why.
@@ -173,8 +180,8 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
             consumed: 0,
             validated: 0,
             received: 0,
-            needed: 0,
-            offset: 0,
+            needed: 1,
+            base: 0,
             trust: Trust::InSync,
             ended: false,
             counts: DecoderCounts::default(),
@@ -191,6 +198,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
             self.buffer.as_mut().copy_within(self.consumed..self.received, 0);
             self.validated -= self.consumed;
             self.received -= self.consumed;
+            self.base += self.consumed as u64;
             self.consumed = 0;
         }
         self.invariants();
@@ -227,6 +235,28 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     /// the next call goes on behind them.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Damage> {
+        // The usual case alone, so that it is short where it is used.
+        let mut step = None;
+        if self.trust == Trust::InSync && self.received - self.consumed >= self.needed {
+            match self.look() {
+                Step::Frame { payload, frame_len } => {
+                    let found = self.found(payload, frame_len);
+                    return Ok(Some(self.frame(found)));
+                }
+                other => step = Some(other),
+            }
+        }
+        match self.next_found(step) {
+            Ok(Some(found)) => Ok(Some(self.frame(found))),
+            Ok(None) => Ok(None),
+            Err(damage) => Err(damage),
+        }
+    }
+
+    /// Takes the next frame in every case; `step` is what stands at `consumed`
+    /// where that is known.
+    #[inline(never)]
+    fn next_found(&mut self, mut step: Option<Step>) -> Result<Option<Found>, Damage> {
         loop {
             let len = self.received - self.consumed;
             if len == 0 {
@@ -241,16 +271,10 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
             if len < self.needed && !self.ended {
                 return Ok(None);
             }
-            let seen = self.validated - self.consumed;
-            let input = &mut self.buffer.as_mut()[self.consumed..self.received];
-            match self.format.decode(input, seen) {
+            match step.take().unwrap_or_else(|| self.look_again()) {
                 Step::Frame { payload, frame_len } => {
-                    let (begin, offset) = (self.consumed, self.offset);
-                    self.consume(frame_len);
                     self.trust = Trust::InSync;
-                    self.counts.frames += 1;
-                    let payload = &self.buffer.as_ref()[begin + payload.start..begin + payload.end];
-                    return Ok(Some(Frame { payload, offset, frame_len }));
+                    return Ok(Some(self.found(payload, frame_len)));
                 }
                 Step::Idle { skip } => self.consume(skip),
                 Step::Incomplete { needed } if self.ended => {
@@ -261,7 +285,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
                 }
                 Step::Incomplete { needed } => {
                     self.validated = self.received;
-                    self.needed = needed;
+                    self.needed = needed.max(1);
                     self.invariants();
                     return Ok(None);
                 }
@@ -272,6 +296,35 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
                 }
             }
         }
+    }
+
+    /// As `look`, of which there is one copy for all cases but the usual one.
+    #[inline(never)]
+    fn look_again(&mut self) -> Step {
+        self.look()
+    }
+
+    /// What stands at `consumed`, before `received`.
+    #[inline(always)]
+    fn look(&mut self) -> Step {
+        let seen = self.validated - self.consumed;
+        let input = &mut self.buffer.as_mut()[self.consumed..self.received];
+        self.format.decode(input, seen)
+    }
+
+    /// Consumes a frame.
+    #[inline]
+    fn found(&mut self, payload: Range<usize>, frame_len: usize) -> Found {
+        let (begin, offset) = (self.consumed, self.offset());
+        self.consume(frame_len);
+        self.counts.frames += 1;
+        Found { payload: begin + payload.start..begin + payload.end, offset, frame_len }
+    }
+
+    #[inline]
+    fn frame(&self, found: Found) -> Frame<'_> {
+        let Found { payload, offset, frame_len } = found;
+        Frame { payload: &self.buffer.as_ref()[payload], offset, frame_len }
     }
 
     /// Whether the decoder is searching for the next frame. At the end of a
@@ -290,15 +343,14 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     /// The offset in the stream of the first byte that is not consumed.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.base + self.consumed as u64
     }
 
     #[inline]
     fn consume(&mut self, len: usize) {
         self.consumed += len;
         self.validated = self.consumed;
-        self.needed = 0;
-        self.offset += len as u64;
+        self.needed = 1;
         self.invariants();
     }
 
@@ -309,7 +361,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     fn give_up(&mut self, len: usize, reason: Reason, resync: bool) -> Option<Damage> {
         let suspected = self.trust == Trust::Tentative;
         let len = if suspected { 1 } else { len };
-        let offset = self.offset;
+        let offset = self.offset();
         self.counts.bytes_lost += len as u64;
         self.consume(len);
         self.trust = if suspected || resync { Trust::Lost } else { Trust::InSync };

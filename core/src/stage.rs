@@ -48,8 +48,8 @@ pub(crate) struct Stage<L, B, const SLICES: usize> {
     frames: usize,
     /// Bytes of the first frame not left that have left.
     front_sent: usize,
-    /// Bytes that have not left, staged and lent.
-    pending: usize,
+    /// Bytes of lent payloads that have not left.
+    lent_pending: usize,
     lent: Deque<Lent<L>, SLICES>,
 }
 
@@ -96,7 +96,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             frames_left: 0,
             frames: 0,
             front_sent: 0,
-            pending: 0,
+            lent_pending: 0,
             lent: Deque::new(),
         }
     }
@@ -104,14 +104,14 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     /// Bytes that have not left.
     #[inline]
     pub(crate) fn pending(&self) -> usize {
-        self.pending
+        self.used - self.sent + self.lent_pending
     }
 
     /// The length of the frames that have not wholly left, with what has left
     /// of the first.
     #[inline]
     pub(crate) fn frames_len(&self) -> usize {
-        self.pending + self.front_sent
+        self.pending() + self.front_sent
     }
 
     /// Frames that have not wholly left.
@@ -139,13 +139,31 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     }
 
     /// Copies a whole frame in.
-    #[inline]
+    // Always, so that a format that is a constant folds away: half of what a
+    // small frame costs besides its checksum.
+    #[inline(always)]
     pub(crate) fn copy<F: Encode>(&mut self, format: &F, payload: &[u8]) -> Result<(), Refused> {
-        let frame_len = match format.encode(payload, self.room()) {
+        let (used, free) = (self.used, self.free());
+        // The slot is the last of the free bytes, the frame goes before it.
+        let room = self.buffer.as_mut().get_mut(used..used + free).unwrap_or_default();
+        let (room, slot) = match room.split_last_chunk_mut() {
+            Some((room, slot)) => (room, Some(slot)),
+            None => (Default::default(), None),
+        };
+        let room_len = room.len();
+        let frame_len = match format.encode(payload, room) {
             Ok(frame_len) => frame_len,
             Err(error) => return Err(self.refused(error)),
         };
-        self.add(Added { staged: frame_len, lent: None, payload_len: payload.len() })?;
+        match (u32::try_from(frame_len), slot) {
+            // The usual case of `add`.
+            (Ok(len), Some(slot)) if len < LENT && frame_len <= room_len => {
+                *slot = len.to_le_bytes();
+                self.frames += 1;
+                self.used += frame_len;
+            }
+            _ => self.add(Added { staged: frame_len, lent: None, payload_len: payload.len() })?,
+        }
         self.invariants();
         Ok(())
     }
@@ -180,7 +198,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     }
 
     /// Counts a frame whose staged bytes have been written to the room.
-    #[inline]
+    #[inline(never)]
     fn add(&mut self, added: Added) -> Result<(), Refused> {
         let Added { staged, lent, payload_len } = added;
         let (needed, free) = (staged.saturating_add(SLOT_LEN), self.free());
@@ -189,8 +207,10 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             let payload_len_max = payload_len.saturating_sub(frame_len - FRAME_LEN_MAX);
             return Err(Refused::Encode(EncodeError::TooLong { payload_len, payload_len_max }));
         }
-        // One payload lent many times may add up to more than is addressable.
-        if needed > free || self.frames_len().checked_add(frame_len).is_none() {
+        // One payload lent many times may add up to more than is addressable,
+        // which leaves no room for what may be staged.
+        let lent_len = self.frames_len().checked_add(frame_len);
+        if needed > free || lent_len.and_then(|len| len.checked_add(free)).is_none() {
             return Err(Refused::Full { needed, free });
         }
         // 31 bits, as just checked.
@@ -203,7 +223,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         *place = slot.to_le_bytes();
         self.frames += 1;
         self.used += staged;
-        self.pending += frame_len;
+        self.lent_pending += lent.unwrap_or(0);
         Ok(())
     }
 
@@ -244,7 +264,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             at = lent.before;
         }
         push(staged.get(at..self.used).unwrap_or_default());
-        debug_assert_eq!(slices.len_bytes(), self.pending);
+        debug_assert_eq!(slices.len_bytes(), self.pending());
         slices
     }
 
@@ -262,13 +282,12 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
     /// Moves past `len` bytes that have left; returns how many frames ended
     /// within them. `len` is at most [`pending`](Stage::pending).
     pub(crate) fn advance(&mut self, len: usize) -> usize {
-        debug_assert!(len <= self.pending);
-        if len == self.pending {
+        debug_assert!(len <= self.pending());
+        if len == self.pending() {
             let frames = self.frames();
             self.reset();
             return frames;
         }
-        self.pending -= len;
         self.advance_bytes(len);
         let frames = self.advance_frames(len);
         self.invariants();
@@ -287,9 +306,11 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             let left = lent.len - lent.sent;
             if len < left {
                 lent.sent += len;
+                self.lent_pending -= len;
                 return;
             }
             lent.sent = lent.len;
+            self.lent_pending -= left;
             len -= left;
         }
         self.sent += len;
@@ -320,10 +341,10 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             let mut staged = taken_back;
             if let ((_, true), Some(lent)) = (self.slot(self.frames_left), self.lent.front_mut()) {
                 staged -= lent.sent;
+                self.lent_pending += lent.sent;
                 lent.sent = 0;
             }
             self.sent -= staged;
-            self.pending += taken_back;
             self.front_sent = 0;
             self.invariants();
         }
@@ -336,7 +357,7 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
         self.frames = 0;
         self.frames_left = 0;
         self.front_sent = 0;
-        self.pending = 0;
+        self.lent_pending = 0;
         self.lent.clear();
     }
 
@@ -346,9 +367,9 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             assert!(self.used + self.frames * SLOT_LEN <= self.capacity());
             let frames: usize =
                 (self.frames_left..self.frames).map(|frame| self.slot(frame).0).sum();
-            assert_eq!(frames - self.front_sent, self.pending);
+            assert_eq!(frames - self.front_sent, self.pending());
             let lent: usize = self.lent.iter().map(|lent| lent.len - lent.sent).sum();
-            assert_eq!(self.used - self.sent + lent, self.pending);
+            assert_eq!(lent, self.lent_pending);
         }
     }
 }

@@ -10,41 +10,31 @@ use crate::checksum::{Checksum, NoChecksum, truncate};
 /// Guards the length bytes of a head. Its value over zero bytes is not zero
 /// for any width (see the tests), so an all-zero head never validates.
 static HEAD_CHECK: Crc<u16, Table<1>> = Crc::<u16, Table<1>>::new(&crc::CRC_16_IBM_SDLC);
-const HEAD_CHECK_LEN: usize = 2;
+const HEAD_CHECK_LEN: u8 = 2;
 
 /// How many bytes a length takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
     /// One byte, payloads to 255.
-    U8,
+    U8 = 1,
     /// Two bytes, payloads to 65,535.
-    U16,
+    U16 = 2,
     /// Four bytes, payloads to 2^32 - 1.
-    U32,
+    U32 = 4,
     /// Eight bytes.
-    U64,
+    U64 = 8,
 }
 
 impl Width {
     /// The width in bytes.
     #[must_use]
     pub const fn len_bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::U16 => 2,
-            Self::U32 => 4,
-            Self::U64 => 8,
-        }
+        self as usize
     }
 
     /// The greatest length that fits.
     const fn len_max(self) -> u64 {
-        match self {
-            Self::U8 => u8::MAX as u64,
-            Self::U16 => u16::MAX as u64,
-            Self::U32 => u32::MAX as u64,
-            Self::U64 => u64::MAX,
-        }
+        u64::MAX >> (64 - 8 * self.len_bytes())
     }
 }
 
@@ -88,6 +78,16 @@ impl Order {
             _ => bytes.iter().rev().fold(0, |wide, &byte| wide << 8 | u64::from(byte)),
         };
         self.swap(wide, bytes.len())
+    }
+
+    /// As [`put`](Order::put) of `len` bytes to the front of `out`, of which
+    /// the first eight may be overwritten: one store whatever the length.
+    #[inline]
+    fn put_over(self, value: u64, len: usize, out: &mut [u8]) {
+        match out.first_chunk_mut() {
+            Some(first) => *first = self.swap(value, len).to_le_bytes(),
+            None => self.put(value, out.get_mut(..len).unwrap_or_default()),
+        }
     }
 
     /// From a value to its `len` bytes in this order, read as little-endian,
@@ -160,6 +160,8 @@ pub struct Prefixed<C = NoChecksum> {
     width: Width,
     order: Order,
     head_check: bool,
+    /// Length bytes and head check.
+    lead_len: u8,
     place: Place,
     cover: Cover,
     payload_len_max: usize,
@@ -176,6 +178,7 @@ impl Prefixed {
             width,
             order: Order::Little,
             head_check: false,
+            lead_len: width as u8,
             place: Place::AfterPayload,
             cover: Cover::Payload,
             payload_len_max: if payload_len_max as u64 > width.len_max() {
@@ -225,6 +228,7 @@ impl<C> Prefixed<C> {
     #[must_use]
     pub const fn head_check(mut self) -> Self {
         self.head_check = true;
+        self.lead_len = self.width as u8 + HEAD_CHECK_LEN;
         self
     }
 
@@ -252,6 +256,7 @@ impl<C> Prefixed<C> {
             width: self.width,
             order: self.order,
             head_check: self.head_check,
+            lead_len: self.lead_len,
             place: self.place,
             cover: self.cover,
             payload_len_max: self.payload_len_max,
@@ -270,7 +275,7 @@ impl<C: Checksum> Prefixed<C> {
     /// Length bytes and head check.
     #[inline]
     const fn lead_len(&self) -> usize {
-        self.width.len_bytes() + if self.head_check { HEAD_CHECK_LEN } else { 0 }
+        self.lead_len as usize
     }
 
     /// Bytes before the payload.
@@ -356,10 +361,19 @@ impl<C: Checksum> Prefixed<C> {
     /// Writes length and head check to the front of `head`.
     #[inline]
     fn put_lead(&self, payload_len: usize, head: &mut [u8]) {
-        let (length, rest) = head.split_at_mut(self.width.len_bytes());
+        let length = head.get_mut(..self.width.len_bytes()).unwrap_or_default();
         self.order.put(payload_len as u64, length);
-        if self.head_check {
-            self.order.put(u64::from(HEAD_CHECK.checksum(length)), &mut rest[..HEAD_CHECK_LEN]);
+        self.put_head_check(head);
+    }
+
+    /// Writes the head check behind the length at the front of `head`.
+    #[inline]
+    fn put_head_check(&self, head: &mut [u8]) {
+        let width = self.width.len_bytes();
+        if let (true, Some((length, rest))) = (self.head_check, head.split_at_mut_checked(width)) {
+            let check = u64::from(HEAD_CHECK.checksum(length));
+            let place = rest.get_mut(..usize::from(HEAD_CHECK_LEN)).unwrap_or_default();
+            self.order.put(check, place);
         }
     }
 
@@ -412,17 +426,24 @@ impl<C: Checksum> Prefixed<C> {
     /// `lead_len` bytes: the payload's length, or what is wrong.
     #[inline]
     fn read_lead(&self, input: &[u8]) -> Result<usize, Reason> {
-        let (length, rest) = input.split_at(self.width.len_bytes());
+        let width = self.width.len_bytes();
         if self.head_check {
-            let computed = HEAD_CHECK.checksum(length);
+            let computed = HEAD_CHECK.checksum(input.get(..width).unwrap_or_default());
+            let received = input.get(width..self.lead_len()).unwrap_or_default();
             // Two bytes always fit.
             #[allow(clippy::cast_possible_truncation)]
-            let received = self.order.take(&rest[..HEAD_CHECK_LEN]) as u16;
+            let received = self.order.take(received) as u16;
             if computed != received {
                 return Err(Reason::HeadCheck { computed, received });
             }
         }
-        let len = self.order.take(length);
+        let len = match input.first_chunk() {
+            // One load whatever the width.
+            Some(&first) => {
+                self.order.swap(u64::from_le_bytes(first) & self.width.len_max(), width)
+            }
+            None => self.order.take(input.get(..width).unwrap_or_default()),
+        };
         match usize::try_from(len) {
             Ok(len) if len <= self.payload_len_max => Ok(len),
             _ => Err(Reason::TooLong { len, len_max: self.payload_len_max as u64 }),
@@ -436,15 +457,19 @@ impl<C: Checksum> Encode for Prefixed<C> {
         self.frame_len(payload_len)
     }
 
-    #[inline]
+    // Always, since a format is mostly a constant, of which little is left
+    // where the compiler sees it.
+    #[inline(always)]
     fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
         self.check_len(payload.len())?;
         let frame_len = self.frame_len(payload.len());
         let frame = room(out, frame_len)?;
         let no_room = EncodeError::NoRoom { needed: frame_len, free: frame_len };
-        let (head, rest) = frame.split_at_mut_checked(self.head_len()).ok_or(no_room)?;
+        // The length first, as the payload covers what it overwrites.
+        self.order.put_over(payload.len() as u64, self.width.len_bytes(), frame);
+        let rest = frame.get_mut(self.head_len()..).ok_or(no_room)?;
         rest.get_mut(..payload.len()).ok_or(no_room)?.copy_from_slice(payload);
-        self.put_lead(payload.len(), head);
+        self.put_head_check(frame);
         // Over the payload where it was, which does not wait for the copy.
         let checksum = self.checksum_of(frame, payload);
         self.put_checksum(checksum, frame);
@@ -474,7 +499,8 @@ impl<C: Checksum> Decode for Prefixed<C> {
         self.frame_len(self.payload_len_max)
     }
 
-    #[inline]
+    // Always, as for `encode`.
+    #[inline(always)]
     fn decode(&self, input: &mut [u8], _seen: usize) -> Step {
         let lead_len = self.lead_len();
         if input.len() < lead_len {

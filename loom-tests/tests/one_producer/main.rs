@@ -9,4 +9,4 @@ extern crate alloc;
 
 mod shipped;
 
-include!(concat!(env!("OUT_DIR"), "/twins.rs"));
+include!(concat!(env!("OUT_DIR"), "/one_producer.rs"));

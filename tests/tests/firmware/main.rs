@@ -8,13 +8,14 @@ mod damage;
 mod image;
 mod machine;
 mod peer;
+mod relay;
 
 use damage::Damage;
 use forebay::ring::Ring;
 use forebay_protocol::{Command, PAYLOAD_LEN_MAX, Running, tick, tick_len};
 use image::{IMAGES, Image};
 use machine::Machine;
-use peer::Peer;
+use peer::{Peer, encode};
 
 /// Runs a test on each image that this machine can build and run.
 fn on_each_image(test: impl Fn(&Image, &mut Machine)) {
@@ -114,21 +115,21 @@ fn commands_back_to_back_truncated_oversize_and_damaged_are_survived() {
         let mut peer = Peer::new(machine.line());
         peer.ready();
         // Truncated: a frame without its end, ended by the next one's start.
-        let frame = peer.encode(&Command::Echo(b"cut short"));
+        let frame = encode(&Command::Echo(b"cut short"));
         peer.send_bytes(&frame[..frame.len() - 4]);
         peer.send_bytes(&[0]);
         // Oversize: longer than any frame, in several reads.
         peer.send_bytes(&[7; 500]);
         peer.send_bytes(&[0]);
         // Damaged: one bit.
-        let mut frame = peer.encode(&Command::Echo(b"damaged"));
+        let mut frame = encode(&Command::Echo(b"damaged"));
         frame[3] ^= 0x10;
         peer.send_bytes(&frame);
         // Idle filler, then commands back to back, written at once.
         peer.send_bytes(&[0; 9]);
         let echoes: Vec<Vec<u8>> = (0..8u8).map(|n| vec![n; usize::from(n)]).collect();
         let frames: Vec<u8> =
-            echoes.iter().flat_map(|bytes| peer.encode(&Command::Echo(bytes))).collect();
+            echoes.iter().flat_map(|bytes| encode(&Command::Echo(bytes))).collect();
         peer.send_bytes(&frames);
 
         let report = peer.report();

@@ -10,6 +10,15 @@ use forebay_protocol::{Command, FORMAT, FRAME_LEN_MAX, Format, PAYLOAD_LEN_MAX, 
 
 use crate::damage::Damage;
 
+/// The frame of a command.
+pub(crate) fn encode(command: &Command<'_>) -> Vec<u8> {
+    let mut payload = [0; PAYLOAD_LEN_MAX];
+    let len = command.encode(&mut payload);
+    let mut frame = [0; FRAME_LEN_MAX];
+    let len = FORMAT.encode(&payload[..len], &mut frame).unwrap();
+    frame[..len].to_vec()
+}
+
 /// Sends commands and sorts what comes back.
 pub(crate) struct Peer {
     line: TcpStream,
@@ -44,17 +53,9 @@ impl Peer {
         self.to_host = damage;
     }
 
-    pub(crate) fn encode(&self, command: &Command<'_>) -> Vec<u8> {
-        let mut payload = [0; PAYLOAD_LEN_MAX];
-        let len = command.encode(&mut payload);
-        let mut frame = [0; FRAME_LEN_MAX];
-        let len = FORMAT.encode(&payload[..len], &mut frame).unwrap();
-        frame[..len].to_vec()
-    }
-
     pub(crate) fn send(&mut self, command: Command<'_>) {
         self.sent_frames += 1;
-        self.send_bytes(&self.encode(&command));
+        self.send_bytes(&encode(&command));
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
