@@ -64,9 +64,19 @@ run_check() {
     reason=${line#*"$MARK"}
     skipped=$((skipped + 1))
     row "$name" skipped "$seconds" "$reason"
-    case $reason in "$REFUSED"*) ;; *) unaccepted=$((unaccepted + 1)) ;; esac
+    accepted "$reason" || unaccepted=$((unaccepted + 1))
   done < <(grep -E "^(test .* \.\.\. )?$MARK" "$log" | sort -u)
   printf '   %s s\n' "$seconds"
+}
+
+# Whether a skip is due to what rustup could not download.
+accepted() {
+  local lack
+  case $1 in "$REFUSED"*) return 0 ;; esac
+  for lack in "$STATE"/lack.*; do
+    grep -qs "^$REFUSED" "$lack" && grep -qF -- "${lack##*/lack.}" <<<"$1" && return 0
+  done
+  return 1
 }
 
 # Prints the table, and exits.

@@ -9,7 +9,7 @@ MSRV=1.88.0
 CARGO_FUZZ=0.13.2
 CARGO_HACK=0.6.46
 CARGO_MACHETE=0.9.2
-CARGO_MUTANTS=27.1.0
+DEFMT_PRINT=1.2.0
 
 BARE_METAL='thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf
   riscv32imc-unknown-none-elf riscv32imac-unknown-none-elf'
@@ -17,10 +17,10 @@ BARE_METAL='thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf
 check_setup() {
   packages
   rustup_parts
-  cargo_tool hack "$CARGO_HACK"
-  cargo_tool machete "$CARGO_MACHETE"
-  cargo_tool fuzz "$CARGO_FUZZ"
-  note mutants "$CARGO_MUTANTS" # installed by its check
+  cargo_tool cargo-hack "$CARGO_HACK"
+  cargo_tool cargo-machete "$CARGO_MACHETE"
+  cargo_tool cargo-fuzz "$CARGO_FUZZ"
+  cargo_tool defmt-print "$DEFMT_PRINT"
   # A lack is a failure here in CI; outside, the checks that need it skip.
   local lack why bad=0
   for lack in "$STATE"/lack.*; do
@@ -37,7 +37,8 @@ lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
 
 # Debian packages, each with the program by which it is known.
 packages() {
-  local wanted='c++:g++ cc:gcc git:git readelf:binutils shellcheck:shellcheck strace:strace'
+  local wanted='c++:g++ cc:gcc git:git llvm-readobj:llvm qemu-system-arm:qemu-system-arm
+    readelf:binutils shellcheck:shellcheck strace:strace'
   local pair missing=()
   for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
@@ -101,13 +102,10 @@ rustup_part() {
 
 # cargo_tool NAME VERSION
 cargo_tool() {
-  local tool=cargo-$1 version=$2
-  if ! cargo install --list | grep -q "^$tool v$version:"; then
-    cargo install --locked --version "$version" "$tool"
-  fi
-  if cargo install --list | grep -q "^$tool v$version:"; then
-    note "$tool" "$version"
-  else
-    lack "$tool" "cargo install $tool $version failed"
-  fi
+  has_tool "$@" || cargo install --locked --version "$2" "$1"
+  if has_tool "$@"; then note "$1" "$2"; else lack "$1" "cargo install $1 $2 failed"; fi
+}
+
+has_tool() {
+  cargo install --list | grep -q "^$1 v$2:" || "$1" --version 2>/dev/null | grep -qwF "$2"
 }

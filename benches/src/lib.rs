@@ -2,6 +2,8 @@
 //!
 //! See `README.md` for how to run the benches and how to read what they print.
 
+#![forbid(unsafe_code)]
+
 pub mod far_end;
 pub mod probe;
 pub mod rounds;

@@ -9,6 +9,8 @@
 //! cargo +nightly-2026-04-01 fuzz run ring_ops fuzz/corpus/ring_ops fuzz/seeds/ring_ops -- -max_total_time=30
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod batch_ops;
 pub mod decode_cobs;
 pub mod decode_prefixed;

@@ -14,6 +14,7 @@
 //! taken to produce.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 mod commands;
 mod drain;

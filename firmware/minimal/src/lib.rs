@@ -1,6 +1,7 @@
 //! What the images share: an abort in place of a panic handler.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 /// Never called, as the images have no panic path; the language asks for one.
 #[panic_handler]

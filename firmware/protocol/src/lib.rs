@@ -14,6 +14,7 @@
 //! Numbers are `u32`, little-endian.
 
 #![no_std]
+#![forbid(unsafe_code)]
 
 use forebay::{
     checksum::crc::{CRC_16_IBM_3740, CRC_32_ISO_HDLC, Crc, Digest, Table},
