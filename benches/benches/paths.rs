@@ -93,7 +93,7 @@ fn main() {
         (4096, 0.90),
         (16384, f64::NAN),
     ] {
-        let budget = Duration::from_secs(if compared.is_nan() { 4 } else { 8 });
+        let budget = Duration::from_secs(if compared.is_nan() { 3 } else { 8 });
         size(len, compared, budget);
     }
 }
@@ -115,18 +115,31 @@ fn size(len: usize, at_most: f64, budget: Duration) {
         .peer("writev x128", writev(&load))
         .peer("two writes a frame", two_writes(&Load::new(len, 8, 16)))
         .peer("tokio-util feed, no checksum", tokio_feed(&Load::new(len, 4, 1)))
-        .ours("Batch", &goals, batch(|| FLAT, &load, BUFFER_LEN, |batch| batch))
-        .ours("Batch of 128 KiB", &[], batch(|| FLAT, &load, 2 * BUFFER_LEN, |batch| batch))
+        .ours("Batch", &goals, batch::<33, _, _>(|| FLAT, &load, BUFFER_LEN, |batch| batch))
+        .ours(
+            "Batch of 128 KiB",
+            &[],
+            batch::<33, _, _>(|| FLAT, &load, 2 * BUFFER_LEN, |batch| batch),
+        )
         .ours(
             "Batch, copy",
             &[],
-            batch(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(usize::MAX)),
+            batch::<33, _, _>(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(usize::MAX)),
         )
-        .ours("Batch, borrow", &[], batch(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(0)))
+        .ours(
+            "Batch, borrow",
+            &[],
+            batch::<33, _, _>(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(0)),
+        )
+        .ours(
+            "Batch, borrow, 257 slices",
+            &[],
+            batch::<257, _, _>(|| FLAT, &load, BUFFER_LEN, |batch| batch.borrow_from(0)),
+        )
         .ours(
             "Batch, native format",
             &[],
-            batch(|| NATIVE, &native_load, BUFFER_LEN, |batch| batch),
+            batch::<33, _, _>(|| NATIVE, &native_load, BUFFER_LEN, |batch| batch),
         )
         .ours("ring + Pump", &[], pump(&load))
         .run(budget);
@@ -276,14 +289,14 @@ fn tokio_feed(load: &Load) -> impl FnMut() -> Round + use<> {
     })
 }
 
-type Batch64K = Batch<'static, Box<[u8]>>;
+type HeapBatch<const SLICES: usize> = Batch<'static, Box<[u8]>, SLICES>;
 
-fn batch<F: Encode, M: Fn() -> F>(
+fn batch<const SLICES: usize, F: Encode, M: Fn() -> F>(
     format: M,
     load: &Load,
     buffer_len: usize,
-    set: fn(Batch64K) -> Batch64K,
-) -> impl FnMut() -> Round + use<F, M> {
+    set: fn(HeapBatch<SLICES>) -> HeapBatch<SLICES>,
+) -> impl FnMut() -> Round + use<SLICES, F, M> {
     let (near, far) = FarEnd::new().unwrap();
     let mut sink = FdSink::new(near).unwrap();
     let mut batch = set(Batch::new(vec![0; buffer_len].into_boxed_slice()));
@@ -303,7 +316,7 @@ fn batch<F: Encode, M: Fn() -> F>(
     })
 }
 
-fn write_out(batch: &mut Batch64K, sink: &mut FdSink<UnixStream>) {
+fn write_out<const SLICES: usize>(batch: &mut HeapBatch<SLICES>, sink: &mut FdSink<UnixStream>) {
     while !batch.is_empty() {
         match sink.write(&batch.slices()).unwrap() {
             Progress::Wrote(len) => {

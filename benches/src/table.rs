@@ -22,11 +22,9 @@ pub(crate) fn print(title: &str, contenders: &[Contender<'_>], kept: &[usize]) {
             Role::Bound => '|',
             Role::Peer => ' ',
         };
-        let (cpu, cpu_ratio) = if cpu == 0.0 {
-            (String::from("-"), String::from("-"))
-        } else {
-            (format!("{cpu:.1}"), format!("{cpu_ratio:.2}"))
-        };
+        let cpu = if cpu == 0.0 { String::from("-") } else { format!("{cpu:.1}") };
+        let cpu_ratio =
+            if cpu_ratio.is_finite() { format!("{cpu_ratio:.2}") } else { String::from("-") };
         let calls = if calls.is_nan() { String::from("-") } else { format!("{calls:.5}") };
         let goals: Vec<String> =
             contender.goals.iter().map(|goal| verdict(goal, contender, contenders, kept)).collect();

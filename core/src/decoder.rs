@@ -305,7 +305,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     }
 
     /// What stands at `consumed`, before `received`.
-    #[inline(always)]
+    #[inline]
     fn look(&mut self) -> Step {
         let seen = self.validated - self.consumed;
         let input = &mut self.buffer.as_mut()[self.consumed..self.received];
