@@ -5,20 +5,20 @@ use core::sync::atomic::Ordering::Relaxed;
 use forebay::{
     Decoder,
     decoder::DecoderCounts,
-    ring::{Producer, ReserveError},
+    ring::{Mode, One, Producer, ReserveError},
 };
 use forebay_protocol::{Command, FORMAT, FRAME_LEN_MAX, Format, Report, Running};
 
-use crate::shared::{AT_ONCE, EXIT, TICKS, WANTED, lane, log_refusal, narrow};
+use crate::shared::{ALARMS, AT_ONCE, EXIT, HOLD_UNTIL, TICKS, WANTED, lane, log_refusal, narrow};
 
 /// Decodes what the line brought and answers it.
-pub struct Commands {
+pub struct Commands<M: Mode + 'static = One> {
     decoder: Decoder<Format, [u8; FRAME_LEN_MAX]>,
-    answers: Answers,
+    answers: Answers<M>,
 }
 
-impl Commands {
-    pub(crate) fn new(out: Producer<'static>) -> Option<Self> {
+impl<M: Mode> Commands<M> {
+    pub(crate) fn new(out: Producer<'static, M>) -> Option<Self> {
         let decoder = Decoder::new(FORMAT, [0; FRAME_LEN_MAX]).ok()?;
         let mut answers = Answers { out, crc: Running::new() };
         // Says that the device is ready; the ring is empty.
@@ -68,12 +68,12 @@ impl Commands {
 }
 
 /// Offers answers to their ring.
-struct Answers {
-    out: Producer<'static>,
+struct Answers<M: Mode + 'static> {
+    out: Producer<'static, M>,
     crc: Running,
 }
 
-impl Answers {
+impl<M: Mode> Answers<M> {
     /// Does what a payload asks for; `counts` is what the decoder has
     /// seen, this command included.
     fn answer(&mut self, payload: &[u8], counts: DecoderCounts) -> Result<(), ReserveError> {
@@ -84,6 +84,7 @@ impl Answers {
                 AT_ONCE.store(at_once, Relaxed);
                 WANTED.store(WANTED.load(Relaxed).wrapping_add(more), Relaxed);
             }
+            Some(Command::Hold { until }) => HOLD_UNTIL.store(until, Relaxed),
             Some(Command::Exit) => EXIT.store(true, Relaxed),
             None => defmt::warn!("no command: {=[u8]}", payload),
         }
@@ -113,6 +114,7 @@ impl Answers {
         Report {
             wanted: WANTED.load(Relaxed),
             ticks: TICKS.lane(),
+            alarms: ALARMS.lane(),
             answers: lane(self.out.ledger(), &self.crc),
             commands,
             damages,

@@ -14,11 +14,18 @@ pub(crate) static WANTED: AtomicU32 = AtomicU32::new(0);
 pub(crate) static AT_ONCE: AtomicU32 = AtomicU32::new(1);
 /// Whether the host asked for the end; stored by the receive interrupt.
 pub(crate) static EXIT: AtomicBool = AtomicBool::new(false);
+/// Ticks until which the main loop holds a record open; stored by the receive
+/// interrupt.
+pub(crate) static HOLD_UNTIL: AtomicU32 = AtomicU32::new(0);
+/// The tick that is half written; stored by the timer's interrupt.
+pub(crate) static HALF_WRITTEN: AtomicU32 = AtomicU32::new(0);
 /// What the timer's interrupt did; stored by it.
 pub(crate) static TICKS: Shown = Shown::new();
+/// What the alarm's interrupt did; stored by it.
+pub(crate) static ALARMS: Shown = Shown::new();
 
-/// A [`Lane`] that others may look at. The interrupts have one priority, so
-/// that one sees what the other has done wholly.
+/// A [`Lane`] that others may look at: whoever interrupts sees it as it was or
+/// as it is, nothing between.
 pub(crate) struct Shown {
     offered: AtomicU32,
     accepted: AtomicU32,
@@ -31,15 +38,23 @@ impl Shown {
     }
 
     pub(crate) fn show(&self, lane: Lane) {
-        self.offered.store(lane.offered, Relaxed);
-        self.accepted.store(lane.accepted, Relaxed);
-        self.crc.store(lane.crc, Relaxed);
+        critical_section::with(|_| {
+            self.offered.store(lane.offered, Relaxed);
+            self.accepted.store(lane.accepted, Relaxed);
+            self.crc.store(lane.crc, Relaxed);
+        });
     }
 
     pub(crate) fn lane(&self) -> Lane {
-        let (offered, accepted) = (self.offered.load(Relaxed), self.accepted.load(Relaxed));
-        let refused = offered.wrapping_sub(accepted);
-        Lane { offered, accepted, refused, crc: self.crc.load(Relaxed) }
+        critical_section::with(|_| {
+            let (offered, accepted) = (self.offered.load(Relaxed), self.accepted.load(Relaxed));
+            let refused = offered.wrapping_sub(accepted);
+            Lane { offered, accepted, refused, crc: self.crc.load(Relaxed) }
+        })
+    }
+
+    pub(crate) fn offered(&self) -> u32 {
+        self.offered.load(Relaxed)
     }
 }
 

@@ -6,7 +6,10 @@
 //! | `T` | to the host | number, filler: see [`tick`] |
 //! | `e` | to the device | any bytes, answered by the same ones |
 //! | `E` | to the host | the bytes of the command |
+//! | `A` | to the host | number of a tick, its complement: see [`alarm`] |
+//! | `H` | to the host | ticks offered at both ends of a hold: see [`held`] |
 //! | `t` | to the device | ticks to add, ticks an interrupt |
+//! | `h` | to the device | ticks until which to hold a record open |
 //! | `r` | to the device | nothing; answered by a report |
 //! | `R` | to the host | [`Report`]; one unasked when the device is ready |
 //! | `x` | to the device | nothing; the device sends all it has and exits |
@@ -22,7 +25,7 @@ use forebay::{
 };
 
 /// The longest payload in either direction.
-pub const PAYLOAD_LEN_MAX: usize = 64;
+pub const PAYLOAD_LEN_MAX: usize = 80;
 
 /// The longest frame in either direction.
 pub const FRAME_LEN_MAX: usize = Format::frame_len_max(PAYLOAD_LEN_MAX);
@@ -62,6 +65,43 @@ pub fn tick(number: u32, out: &mut [u8]) {
     }
 }
 
+/// Length of the payload of an alarm.
+pub const ALARM_LEN: usize = 1 + 4 * 2;
+
+/// Whether an alarm comes while tick `number` is half written, on a machine
+/// whose interrupts interrupt each other.
+#[must_use]
+pub const fn has_alarm(number: u32) -> bool {
+    number % 4 == 1
+}
+
+/// The payload of the alarm that came while tick `number` was half written.
+#[must_use]
+pub fn alarm(number: u32) -> [u8; ALARM_LEN] {
+    payload(b'A', [number, !number])
+}
+
+/// Length of the payload of a held record.
+pub const HELD_LEN: usize = 1 + 4 * 2;
+
+/// The payload of a record that the main loop held open: ticks offered when it
+/// was claimed, and when it was committed.
+#[must_use]
+pub fn held(claimed: u32, committed: u32) -> [u8; HELD_LEN] {
+    payload(b'H', [claimed, committed])
+}
+
+/// A first byte and numbers.
+fn payload<const COUNT: usize, const LEN: usize>(kind: u8, numbers: [u32; COUNT]) -> [u8; LEN] {
+    const { assert!(LEN == 1 + 4 * COUNT) };
+    let mut payload = [0; LEN];
+    let bytes = [kind].into_iter().chain(numbers.into_iter().flat_map(u32::to_le_bytes));
+    for (to, from) in payload.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    payload
+}
+
 /// What one interrupt offered to its ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lane {
@@ -82,6 +122,8 @@ pub struct Report {
     pub wanted: u32,
     /// What the timer's interrupt offered.
     pub ticks: Lane,
+    /// What the interrupt that interrupts the timer's offered.
+    pub alarms: Lane,
     /// What the receiving interrupt offered, this report excluded.
     pub answers: Lane,
     /// Commands received whole.
@@ -93,20 +135,23 @@ pub struct Report {
 }
 
 /// Bytes of a report's payload.
-pub const REPORT_LEN: usize = 1 + 4 * 12;
+pub const REPORT_LEN: usize = 1 + 4 * 16;
 
 impl Report {
     /// The payload.
     #[must_use]
     pub fn encode(&self) -> [u8; REPORT_LEN] {
-        let Self { wanted, ticks, answers, commands, damages, bytes_lost } = *self;
-        let mut payload = [0; REPORT_LEN];
+        let Self { wanted, ticks, alarms, answers, commands, damages, bytes_lost } = *self;
         let numbers = [
             wanted,
             ticks.offered,
             ticks.accepted,
             ticks.refused,
             ticks.crc,
+            alarms.offered,
+            alarms.accepted,
+            alarms.refused,
+            alarms.crc,
             answers.offered,
             answers.accepted,
             answers.refused,
@@ -115,11 +160,7 @@ impl Report {
             damages,
             bytes_lost,
         ];
-        let bytes = [b'R'].into_iter().chain(numbers.into_iter().flat_map(u32::to_le_bytes));
-        for (to, from) in payload.iter_mut().zip(bytes) {
-            *to = from;
-        }
-        payload
+        payload(b'R', numbers)
     }
 
     /// The report of a payload, if it is one.
@@ -132,6 +173,7 @@ impl Report {
         let report = Self {
             wanted: next()?,
             ticks: Lane { offered: next()?, accepted: next()?, refused: next()?, crc: next()? },
+            alarms: Lane { offered: next()?, accepted: next()?, refused: next()?, crc: next()? },
             answers: Lane { offered: next()?, accepted: next()?, refused: next()?, crc: next()? },
             commands: next()?,
             damages: next()?,
@@ -153,6 +195,11 @@ pub enum Command<'p> {
         /// How many each interrupt offers.
         at_once: u32,
     },
+    /// Hold a record open until so many ticks have been offered.
+    Hold {
+        /// How many since the start.
+        until: u32,
+    },
     /// Answer with a [`Report`].
     Report,
     /// Send what there is and exit.
@@ -167,6 +214,10 @@ impl<'p> Command<'p> {
             (b'e', bytes) => Some(Self::Echo(bytes)),
             (b'r', []) => Some(Self::Report),
             (b'x', []) => Some(Self::Exit),
+            (b'h', number) => match number.as_chunks::<4>() {
+                ([until], []) => Some(Self::Hold { until: u32::from_le_bytes(*until) }),
+                _ => None,
+            },
             (b't', numbers) => match numbers.as_chunks::<4>() {
                 ([more, at_once], []) => Some(Self::Ticks {
                     more: u32::from_le_bytes(*more),
@@ -187,6 +238,7 @@ impl<'p> Command<'p> {
         let (kind, parts): (u8, [&[u8]; 2]) = match self {
             Self::Echo(bytes) => (b'e', [bytes, &[]]),
             Self::Ticks { more, at_once } => (b't', [&more.to_le_bytes(), &at_once.to_le_bytes()]),
+            Self::Hold { until } => (b'h', [&until.to_le_bytes(), &[]]),
             Self::Report => (b'r', [&[]; 2]),
             Self::Exit => (b'x', [&[]; 2]),
         };

@@ -14,6 +14,8 @@ pub(crate) struct Image {
     target: &'static str,
     /// QEMU's name of the machine.
     pub(crate) machine: &'static str,
+    /// Whether all produce into one ring, so that there are alarms and holds.
+    pub(crate) shared: bool,
 }
 
 pub(crate) const IMAGES: [Image; 3] = [
@@ -22,18 +24,21 @@ pub(crate) const IMAGES: [Image; 3] = [
         package: "forebay-lm3s6965",
         target: "thumbv7m-none-eabi",
         machine: "lm3s6965evb",
+        shared: false,
     },
     Image {
         name: "tasks",
         package: "forebay-lm3s6965",
         target: "thumbv7m-none-eabi",
         machine: "lm3s6965evb",
+        shared: false,
     },
     Image {
         name: "forebay-microbit",
         package: "forebay-microbit",
         target: "thumbv6m-none-eabi",
         machine: "microbit",
+        shared: true,
     },
 ];
 

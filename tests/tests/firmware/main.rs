@@ -9,10 +9,11 @@ mod image;
 mod machine;
 mod peer;
 mod relay;
+mod shared;
 
 use damage::Damage;
 use forebay::ring::Ring;
-use forebay_protocol::{Command, PAYLOAD_LEN_MAX, Running, tick, tick_len};
+use forebay_protocol::{Command, PAYLOAD_LEN_MAX, Running, has_alarm, tick, tick_len};
 use image::{IMAGES, Image};
 use machine::Machine;
 use peer::{Peer, encode};
@@ -20,14 +21,18 @@ use peer::{Peer, encode};
 /// Runs a test on each image that this machine can build and run.
 fn on_each_image(test: impl Fn(&Image, &mut Machine)) {
     for image in &IMAGES {
-        match image.build() {
-            Ok(built) => {
-                let mut machine = Machine::start(image, &built);
-                test(image, &mut machine);
-                machine.exits_well();
-            }
-            Err(missing) => println!("SKIPPED: {}: {missing}", image.name),
+        on_image(image, &test);
+    }
+}
+
+fn on_image(image: &Image, test: impl Fn(&Image, &mut Machine)) {
+    match image.build() {
+        Ok(built) => {
+            let mut machine = Machine::start(image, &built);
+            test(image, &mut machine);
+            machine.exits_well();
         }
+        Err(missing) => println!("SKIPPED: {}: {missing}", image.name),
     }
 }
 
@@ -53,6 +58,11 @@ fn tick_payload(number: u32) -> Vec<u8> {
     let mut payload = vec![0; tick_len(number)];
     tick(number, &mut payload);
     payload
+}
+
+/// How many of the first ticks have an alarm.
+fn alarm_count(ticks: u32) -> usize {
+    (0..ticks).filter(|number| has_alarm(*number)).count()
 }
 
 fn crc(payloads: &[Vec<u8>]) -> u32 {
@@ -86,9 +96,13 @@ fn interrupts_deliver_every_tick_in_order() {
 
 #[test]
 fn an_interrupt_faster_than_the_line_loses_exactly_what_has_no_room() {
-    let expected: Vec<Vec<u8>> = accepted_ticks(1000, 45).into_iter().map(tick_payload).collect();
-    assert!((500..900).contains(&expected.len()), "{} of 1000 have room", expected.len());
     on_each_image(|image, machine| {
+        let expected = if image.shared {
+            shared::of_kind(b'T', &shared::accepted(1000, 45))
+        } else {
+            accepted_ticks(1000, 45).into_iter().map(tick_payload).collect()
+        };
+        assert!((500..900).contains(&expected.len()), "{} of 1000 have room", expected.len());
         let mut peer = Peer::new(machine.line());
         peer.ready();
         peer.send(Command::Ticks { more: 1000, at_once: 45 });
@@ -144,7 +158,7 @@ fn commands_back_to_back_truncated_oversize_and_damaged_are_survived() {
 
 #[test]
 fn a_line_that_damages_bytes_costs_the_damaged_frames() {
-    on_each_image(|_, machine| {
+    on_each_image(|image, machine| {
         for seed in 1..=2 {
             let mut peer = Peer::new(machine.line());
             if seed == 1 {
@@ -164,9 +178,12 @@ fn a_line_that_damages_bytes_costs_the_damaged_frames() {
             for (tick, number) in ticks.iter().zip(&numbers) {
                 assert_eq!(*tick, tick_payload(*number), "a wrong frame was delivered");
             }
+            let alarms = peer.alarms();
+            shared::assert_are_alarms(&alarms);
             let events = peer.received_events();
-            let lost = more as usize - ticks.len();
-            println!("seed {seed}: {events} damages to the host cost {lost} of {more} frames");
+            let expected = more as usize + if image.shared { alarm_count(more) } else { 0 };
+            let lost = expected - ticks.len() - alarms.len();
+            println!("seed {seed}: {events} damages to the host cost {lost} of {expected} frames");
             assert!(events >= 100, "{events} damages");
             assert!(lost > events / 2 && lost <= events * 102 / 100, "{events} cost {lost}");
 
@@ -207,9 +224,10 @@ fn a_line_that_damages_bytes_costs_the_damaged_frames() {
     });
 }
 
-fn number(tick: &[u8]) -> u32 {
-    assert_eq!(tick[0], b'T');
-    u32::from_le_bytes(tick[1..5].try_into().unwrap())
+/// The number of a tick or of an alarm.
+fn number(payload: &[u8]) -> u32 {
+    assert!(matches!(payload[0], b'T' | b'A'));
+    u32::from_le_bytes(payload[1..5].try_into().unwrap())
 }
 
 #[test]

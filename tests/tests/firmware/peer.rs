@@ -19,6 +19,14 @@ pub(crate) fn encode(command: &Command<'_>) -> Vec<u8> {
     frame[..len].to_vec()
 }
 
+/// Ticks that had been offered when a record was claimed and when it was
+/// committed.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) claimed: u32,
+    pub(crate) committed: u32,
+}
+
 /// Sends commands and sorts what comes back.
 pub(crate) struct Peer {
     line: TcpStream,
@@ -27,6 +35,8 @@ pub(crate) struct Peer {
     to_host: Damage,
     sent_frames: usize,
     ticks: Vec<Vec<u8>>,
+    /// Ticks, alarms and held records, as they came.
+    produced: Vec<Vec<u8>>,
     /// Echoes and reports.
     answers: Vec<Vec<u8>>,
 }
@@ -40,6 +50,7 @@ impl Peer {
             to_host: Damage::none(),
             sent_frames: 0,
             ticks: Vec::new(),
+            produced: Vec::new(),
             answers: Vec::new(),
         }
     }
@@ -115,6 +126,27 @@ impl Peer {
         std::mem::take(&mut self.ticks)
     }
 
+    /// The ticks, alarms and held records so far, as they came.
+    pub(crate) fn produced(&self) -> &[Vec<u8>] {
+        &self.produced
+    }
+
+    /// Waits for the record that the main loop held open.
+    pub(crate) fn held(&mut self) -> Held {
+        let is_held = |payload: &&Vec<u8>| payload[0] == b'H';
+        self.receive_until(|peer| peer.produced.iter().any(|payload| is_held(&payload)));
+        let payload = self.produced.iter().find(is_held).unwrap();
+        let number = |at: usize| u32::from_le_bytes(payload[at..at + 4].try_into().unwrap());
+        let held = Held { claimed: number(1), committed: number(5) };
+        assert_eq!(payload[..], forebay_protocol::held(held.claimed, held.committed));
+        held
+    }
+
+    /// The alarms so far.
+    pub(crate) fn alarms(&self) -> Vec<Vec<u8>> {
+        self.produced.iter().filter(|payload| payload[0] == b'A').cloned().collect()
+    }
+
     /// The bytes of the echoes so far.
     pub(crate) fn echoes(&self) -> Vec<Vec<u8>> {
         let echoes = self.answers.iter().filter(|answer| answer[0] == b'E');
@@ -168,7 +200,12 @@ impl Peer {
             loop {
                 match self.decoder.next_frame() {
                     Ok(Some(frame)) => match frame.payload.first() {
-                        Some(b'T') => self.ticks.push(frame.payload.to_vec()),
+                        Some(kind @ (b'T' | b'A' | b'H')) => {
+                            self.produced.push(frame.payload.to_vec());
+                            if *kind == b'T' {
+                                self.ticks.push(frame.payload.to_vec());
+                            }
+                        }
                         Some(b'E' | b'R') => self.answers.push(frame.payload.to_vec()),
                         _ => panic!("a wrong frame was delivered: {frame:?}"),
                     },

@@ -14,7 +14,10 @@ use forebay::{checksum::CRC32, frame::Prefixed};
 use forebay_protocol::{Command, PAYLOAD_LEN_MAX, Report};
 use forebay_std::FrameReader;
 
-use crate::{damage::Damage, encode, number, on_each_image, tick_payload};
+use crate::{
+    alarm_count, damage::Damage, encode, number, on_each_image, shared::assert_are_alarms,
+    tick_payload,
+};
 
 const TICKS: u32 = 1000;
 
@@ -55,12 +58,20 @@ fn a_relay_sends_on_what_is_whole_and_counts_what_is_not() {
             assert!(frames.fill().unwrap(), "the relay has ended");
         };
         commands.write_all(&encode(&Command::Ticks { more: TICKS, at_once: 1 })).unwrap();
-        let mut numbers = Vec::new();
+        let (mut numbers, mut alarms) = (Vec::new(), Vec::new());
         while numbers.last() != Some(&(TICKS - 1)) {
             let payload = next();
-            if payload[0] == b'T' {
-                assert_eq!(payload, tick_payload(number(&payload)), "a wrong frame was sent on");
-                numbers.push(number(&payload));
+            match payload[0] {
+                b'T' => {
+                    assert_eq!(
+                        payload,
+                        tick_payload(number(&payload)),
+                        "a wrong frame was sent on"
+                    );
+                    numbers.push(number(&payload));
+                }
+                b'A' => alarms.push(payload),
+                _ => {}
             }
         }
         commands.write_all(&encode(&Command::Report)).unwrap();
@@ -71,14 +82,16 @@ fn a_relay_sends_on_what_is_whole_and_counts_what_is_not() {
 
         assert_eq!((report.ticks.offered, report.ticks.refused), (TICKS, 0));
         assert!(numbers.is_sorted_by(|a, b| a < b), "out of order: {numbers:?}");
-        let lost = TICKS as usize - numbers.len();
-        println!("{events} damages before the relay cost {lost} of {TICKS} frames");
+        assert_are_alarms(&alarms);
+        let expected = TICKS as usize + if image.shared { alarm_count(TICKS) } else { 0 };
+        let lost = expected - numbers.len() - alarms.len();
+        println!("{events} damages before the relay cost {lost} of {expected} frames");
         assert!(events >= 100 && lost > events / 2 && lost <= events * 102 / 100);
         // All that was counted as whole was sent on; damage is the exit status.
         let told = (told.status.code(), String::from_utf8(told.stderr).unwrap());
         assert_eq!(told.0, Some(1), "{}", told.1);
         let line = told.1.lines().find(|line| line.contains(": messages ")).unwrap();
-        let whole = numbers.len() + 1;
+        let whole = numbers.len() + alarms.len() + 1;
         let with_ready = [whole, whole + 1].map(|count| format!("messages {count}, damages "));
         assert!(with_ready.iter().any(|text| line.contains(text)), "{whole}: {line}");
     });

@@ -69,7 +69,7 @@ async fn answer(mut commands: Commands, mut line: AsyncReceiver) {
 }
 
 #[embassy_executor::task]
-async fn send(drain: Drain, line: AsyncSender) {
+async fn send(drain: Drain<2>, line: AsyncSender) {
     drain.run_async(line, async || READY.wait().await).await
 }
 
