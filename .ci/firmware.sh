@@ -93,8 +93,12 @@ flash() {
   printf '%s' "$sum"
 }
 
+# The section and the bytes that a static ring takes.
+ring_in() { readelf --symbols --wide "$1" | awk '$NF ~ /minimal.*4RING/ { print $7, $3 }'; }
+section() { readelf --sections --wide "$1" | sed -n "s/^ *\\[ *$2\\] *\\([^ ]*\\).*/\\1/p"; }
+
 check_sizes() {
-  local target empty minimal ring
+  local target empty minimal in ring
   for target in $M0 $M3; do
     empty=$(flash "$(image "$target" empty)") || exit 1
     minimal=$(flash "$(image "$target" minimal)") || exit 1
@@ -103,7 +107,9 @@ check_sizes() {
     if [ "$target" = $M0 ] && [ $((minimal - empty)) -gt $FLASH_MAX ]; then
       fail "more than $FLASH_MAX bytes of flash"
     fi
-    ring=$(readelf --symbols --wide "$(image "$target" minimal)" | awk '$NF ~ /minimal.*4RING/ { print $3 }')
+    read -r in ring < <(ring_in "$(image "$target" minimal)")
+    in=$(section "$(image "$target" minimal)" "$in")
+    [ "$in" = .bss ] || fail "a static ring is in $in, which takes flash"
     printf '%s: RAM: a ring of 256 bytes takes %s\n' "$target" "$ring"
     if [ "$ring" -lt 256 ] || [ "$ring" -gt $((256 + RING_MAX)) ]; then
       fail "a ring takes $ring bytes"

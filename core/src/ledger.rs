@@ -65,17 +65,29 @@ impl Ledger {
         self.offered == self.accepted + self.refused
             && self.accepted == self.delivered + self.overwritten + self.undeliverable + in_flight
     }
+}
 
+/// What a producer counts: the least that makes its part of a ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offers {
+    accepted: u64,
+    refused: u64,
+}
+
+impl Offers {
     #[inline]
     pub(crate) fn accept(&mut self) {
-        self.offered += 1;
         self.accepted += 1;
     }
 
     #[cold]
     pub(crate) fn refuse(&mut self) {
-        self.offered += 1;
         self.refused += 1;
+    }
+
+    pub(crate) fn ledger(self) -> Ledger {
+        let Self { accepted, refused } = self;
+        Ledger { offered: accepted + refused, accepted, refused, ..Ledger::default() }
     }
 }
 

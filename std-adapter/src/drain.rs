@@ -5,6 +5,7 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     sync::Arc,
+    thread,
     time::Instant,
 };
 
@@ -256,6 +257,10 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn drain(&mut self, when: When, deadline: Option<Instant>) -> io::Result<Drained> {
         loop {
             match self.pump.drive(&mut self.sink).map_err(into_io)? {
+                // A short batch: whoever waits for this processor may be about
+                // to send, and the next one will be longer. Where nobody waits
+                // this costs a small part of a write.
+                Drive::Moved { bytes, .. } if bytes < BATCH_LEN / 2 => thread::yield_now(),
                 Drive::Moved { .. } => {}
                 Drive::Blocked => self.sink.wait(deadline)?,
                 Drive::Idle => match uninterrupted(|| self.sink.flush()) {

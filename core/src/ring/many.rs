@@ -125,15 +125,15 @@ impl Mode for Many {
     fn leaves_last(region: Region<'_>) -> bool {
         // Release: all that this handle has committed is seen by the last one
         // to leave. Acquire: if this is the last, it has seen all of it.
-        region.control().producers.fetch_sub(1, Ordering::AcqRel) == 1
+        region.control().others.fetch_sub(1, Ordering::AcqRel) == 0
     }
 }
 
 /// Another producer of the same ring, with a ledger of its own.
 impl Clone for Producer<'_, Many> {
     fn clone(&self) -> Self {
-        // Relaxed: `self` is one of the producers, so the count is not zero.
-        self.region.control().producers.fetch_add(1, Ordering::Relaxed);
+        // Relaxed: `self` is one of the producers, so the last has not left.
+        self.region.control().others.fetch_add(1, Ordering::Relaxed);
         let mode = Many { head_seen: self.state.mode.head_seen };
         #[cfg_attr(not(feature = "alloc"), expect(unused_mut))]
         let mut clone = Self::new(self.region, mode);

@@ -182,9 +182,10 @@ struct Control {
     /// producer keeps its tail to itself.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
     tail: Line<SwapUsize>,
-    /// How many of many producers there are.
+    /// How many producers there are beside one. All words of a new ring are
+    /// zero, so that a `static` takes no flash.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-    producers: SwapUsize,
+    others: SwapUsize,
     /// Stored by the last producer, last: it will commit nothing more.
     producer_gone: AtomicBool,
     /// Stored by the consumer alone, last: it will release nothing more.
@@ -200,7 +201,7 @@ macro_rules! control_new {
                 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
                 tail: Line(SwapUsize::new(FIRST_POSITION)),
                 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-                producers: SwapUsize::new(1),
+                others: SwapUsize::new(0),
                 producer_gone: AtomicBool::new(false),
                 consumer_gone: AtomicBool::new(false),
             }

@@ -16,7 +16,10 @@ use super::{
     one::One,
     record_len_max,
 };
-use crate::{ledger::Ledger, sync::Ordering};
+use crate::{
+    ledger::{Ledger, Offers},
+    sync::Ordering,
+};
 
 /// Puts records into a ring.
 ///
@@ -38,14 +41,14 @@ pub struct Producer<'r, M: Mode = One> {
 #[derive(Debug)]
 pub(super) struct State<M> {
     pub(super) mode: M,
-    ledger: Ledger,
+    offers: Offers,
 }
 
 impl<'r, M: Mode> Producer<'r, M> {
     pub(super) fn new(region: Region<'r>, mode: M) -> Self {
         Self {
             region,
-            state: State { mode, ledger: Ledger::default() },
+            state: State { mode, offers: Offers::default() },
             #[cfg(feature = "alloc")]
             kept: None,
         }
@@ -88,7 +91,7 @@ impl<'r, M: Mode> Producer<'r, M> {
         match claim {
             Ok(claim) => Ok(Grant { region: self.region, state: &mut self.state, claim }),
             Err(error) => {
-                self.state.ledger.refuse();
+                self.state.offers.refuse();
                 Err(error)
             }
         }
@@ -122,7 +125,7 @@ impl<'r, M: Mode> Producer<'r, M> {
     /// What has been offered through this handle, accepted and refused.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        self.state.ledger
+        self.state.offers.ledger()
     }
 }
 
@@ -190,7 +193,7 @@ impl<M: Mode> Grant<'_, M> {
     fn publish(self, len: usize) {
         self.state.mode.give_back(self.region, self.claim, len);
         put_record(self.region, self.claim, len);
-        self.state.ledger.accept();
+        self.state.offers.accept();
         core::mem::forget(self);
     }
 }

@@ -26,7 +26,7 @@ impl Damage {
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         for &byte in bytes {
-            if self.left == 0 || self.random() % ONE_IN != 0 {
+            if self.left == 0 || !self.random().is_multiple_of(ONE_IN) {
                 out.push(byte);
             } else {
                 self.events += 1;

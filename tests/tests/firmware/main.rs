@@ -174,7 +174,9 @@ fn a_line_that_damages_bytes_costs_the_damaged_frames() {
             let before = peer.report();
             peer.damage_sent(Damage::new(seed + 10, 8_000));
             let sent: Vec<Vec<u8>> = (0..300u32)
-                .map(|n| [&n.to_le_bytes()[..], &[n as u8; 28][..n as usize % 29]].concat())
+                .map(|n| {
+                    [&n.to_le_bytes()[..], &[n.to_le_bytes()[0]; 28][..n as usize % 29]].concat()
+                })
                 .collect();
             // The report ends each train: the device has read it then.
             let answered = peer.echoes().len();
