@@ -23,6 +23,9 @@ failed=0
 skipped=0
 # Skips that CI does not accept.
 unaccepted=0
+# The check that runs, in a process group of its own: it ends with this one.
+running=
+trap '[ -z "$running" ] || kill "$running" 2>/dev/null; exit 130' INT TERM
 
 in_ci() { [ -n "${CI:-}" ]; }
 
@@ -34,7 +37,9 @@ run_check() {
   if in_ci && [ $((limit + SECONDS)) -gt "$BUDGET" ]; then limit=$((BUDGET - SECONDS)); fi
   printf '== %s\n' "$name"
   if [ "$limit" -gt 0 ]; then
-    timeout --kill-after=10 "$limit" bash .ci/check "${name//-/_}" >"$log" 2>&1 </dev/null
+    timeout --kill-after=10 "$limit" bash .ci/check "${name//-/_}" >"$log" 2>&1 </dev/null &
+    running=$!
+    wait "$running"
     status=$?
   else
     echo "no time left of the $BUDGET seconds of a run" >"$log"
