@@ -12,7 +12,7 @@ include!("twins.rs");
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
     let source = here.parent().unwrap().join("core/src");
-    let models = here.join("tests/one_producer/models.rs");
+    let models = here.join("tests/rings");
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-changed=twins.rs");
     println!("cargo::rerun-if-changed=build.rs");
@@ -21,14 +21,14 @@ fn main() {
     for twin in TWINS {
         let Twin { name, model, says, .. } = twin;
         let tests = format!(
-            "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ models::{model}(); }}\n\
+            "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ {model}(); }}\n\
              #[test] fn is_rejected() {{\n\
              forebay_loom_tests::rejects(\"{name}::model\", {says:?});\n}}"
         );
         out += &twin_module(twin, &tests, &source, &models);
     }
     for twin in EQUIVALENT {
-        let tests = format!("#[test] fn passes() {{ models::{}(); }}", twin.model);
+        let tests = format!("#[test] fn passes() {{ {}(); }}", twin.model);
         out += &twin_module(twin, &tests, &source, &models);
     }
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").unwrap());
@@ -38,7 +38,11 @@ fn main() {
 /// What the ring is made of, with the twin's edit, the models and `tests`.
 fn twin_module(twin: &Twin, tests: &str, source: &Path, models: &Path) -> String {
     let name = twin.name;
-    let mut out = format!("mod {name} {{\n#[path = {models:?}] mod models;\n{tests}\n");
+    let mut out = format!("mod {name} {{\n{tests}\n");
+    for module in ["one", "many"] {
+        let file = models.join(module).with_extension("rs");
+        writeln!(out, "#[path = {file:?}] mod {module};").unwrap();
+    }
     let mut edits = 0;
     for module in ["sync", "ledger", "ring"] {
         let text = module_text(source, module, twin, &mut edits);

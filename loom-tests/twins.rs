@@ -1,4 +1,4 @@
-// The twins of the one-producer ring. `build.rs` and the tests include this
+// The twins of the rings. `build.rs` and the tests include this
 // file.
 
 /// A copy of the ring with one edit.
@@ -27,7 +27,7 @@ const TWINS: &[Twin] = &[
         file: "ring/producer.rs",
         from: "header.store(value, Ordering::Release);",
         to: "header.store(value, Ordering::Relaxed);",
-        model: "publish",
+        model: "one::publish",
         says: READ_RACE,
     },
     Twin {
@@ -35,7 +35,7 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "match header.load(Ordering::Acquire) {",
         to: "match header.load(Ordering::Relaxed) {",
-        model: "publish",
+        model: "one::publish",
         says: READ_RACE,
     },
     Twin {
@@ -43,15 +43,15 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: ".head.store(position, Ordering::Release)",
         to: ".head.store(position, Ordering::Relaxed)",
-        model: "reuse",
+        model: "one::reuse",
         says: WRITE_RACE,
     },
     Twin {
         name: "head_load_relaxed",
-        file: "ring/producer.rs",
+        file: "ring/one.rs",
         from: ".head.load(Ordering::Acquire)",
         to: ".head.load(Ordering::Relaxed)",
-        model: "reuse",
+        model: "one::reuse",
         says: WRITE_RACE,
     },
     Twin {
@@ -59,7 +59,7 @@ const TWINS: &[Twin] = &[
         file: "ring/producer.rs",
         from: "producer_gone.store(true, Ordering::Release)",
         to: "producer_gone.store(true, Ordering::Relaxed)",
-        model: "producer_leaves",
+        model: "one::producer_leaves",
         says: "finished with a record left",
     },
     Twin {
@@ -67,7 +67,7 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "producer_gone.load(Ordering::Acquire)",
         to: "producer_gone.load(Ordering::Relaxed)",
-        model: "producer_leaves",
+        model: "one::producer_leaves",
         says: "finished with a record left",
     },
     Twin {
@@ -75,15 +75,15 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "consumer_gone.store(true, Ordering::Release)",
         to: "consumer_gone.store(true, Ordering::Relaxed)",
-        model: "consumer_leaves",
+        model: "one::consumer_leaves",
         says: "closed with room left",
     },
     Twin {
         name: "consumer_gone_load_relaxed",
-        file: "ring/producer.rs",
+        file: "ring/memory.rs",
         from: "consumer_gone.load(Ordering::Acquire)",
         to: "consumer_gone.load(Ordering::Relaxed)",
-        model: "consumer_leaves",
+        model: "one::consumer_leaves",
         says: "closed with room left",
     },
     Twin {
@@ -91,15 +91,15 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "self.region.control().producer_gone.load(Ordering::Acquire) && !self.finds(self.head)",
         to: "!self.finds(self.head) && self.region.control().producer_gone.load(Ordering::Acquire)",
-        model: "producer_leaves",
+        model: "one::producer_leaves",
         says: "finished with a record left",
     },
     Twin {
         name: "head_before_gone",
-        file: "ring/producer.rs",
-        from: "return Err(if abandoned {",
-        to: "return Err(if self.is_abandoned() {",
-        model: "consumer_leaves",
+        file: "ring/one.rs",
+        from: "return Err(ReserveError::no_room(needed, free, abandoned));",
+        to: "return Err(ReserveError::no_room(needed, free, region.is_abandoned()));",
+        model: "one::consumer_leaves",
         says: "closed with room left",
     },
     Twin {
@@ -107,7 +107,7 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "unsafe { self.region.wipe(self.head, len) };",
         to: "",
-        model: "reuse",
+        model: "one::reuse",
         says: "left == right",
     },
     Twin {
@@ -116,16 +116,15 @@ const TWINS: &[Twin] = &[
         from: "unsafe { self.region.wipe(self.head, len) };\n        self.head = position;",
         to: "self.region.control().head.store(position, Ordering::Release);\n        \
              unsafe { self.region.wipe(self.head, len) };\n        self.head = position;",
-        model: "reuse",
+        model: "one::reuse",
         says: WRITE_RACE,
     },
     Twin {
         name: "forgotten_header_wiped",
-        file: "ring/producer.rs",
-        from: "unsafe { self.region.bytes_mut(payload, self.state.lent) }.fill(0);",
-        to: "let _ = payload;\n        \
-             unsafe { self.region.wipe(self.state.tail, padding + span(self.state.lent)) };",
-        model: "no_commit",
+        file: "ring/one.rs",
+        from: "unsafe { region.bytes_mut(forgotten.payload(), forgotten.len) }.fill(0);",
+        to: "unsafe { region.wipe(self.tail, forgotten.needed()) };",
+        model: "one::no_commit",
         says: "Causality violation: Concurrent read and write accesses to `UnsafeCell`",
     },
     Twin {
@@ -133,8 +132,8 @@ const TWINS: &[Twin] = &[
         file: "ring/producer.rs",
         from: "let mut grant = self.reserve(record.len())?;",
         to: "let mut grant = self.reserve(record.len())?;\n        \
-             grant.put_header(grant.record(), record.len() as u32 + 1);",
-        model: "publish",
+             put_record(grant.region, grant.claim, record.len());",
+        model: "one::publish",
         says: READ_RACE,
     },
     Twin {
@@ -142,8 +141,61 @@ const TWINS: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "if self.at.wrapping_sub(self.head) >= region.capacity() {",
         to: "if self.at.wrapping_sub(self.head) > region.capacity() {",
-        model: "reuse",
+        model: "one::reuse",
         says: "left == right",
+    },
+    Twin {
+        name: "many_head_load_relaxed",
+        file: "ring/many.rs",
+        from: "control.head.load(Ordering::Acquire)",
+        to: "control.head.load(Ordering::Relaxed)",
+        model: "many::last_room",
+        says: WRITE_RACE,
+    },
+    Twin {
+        name: "many_claim_by_store",
+        file: "ring/many.rs",
+        from: "control.tail.compare_exchange_weak(
+                tail,
+                claim.end(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )",
+        to: "{ control.tail.store(claim.end(), Ordering::Relaxed); Ok::<usize, usize>(tail) }",
+        model: "many::fan_in",
+        says: WRITE_RACE,
+    },
+    Twin {
+        name: "many_dropped_grant_left_open",
+        file: "ring/many.rs",
+        from: "put_padding(region, claim.record(), span(claim.len));",
+        to: "",
+        model: "many::dropped",
+        says: "left == right",
+    },
+    Twin {
+        name: "many_last_commit_not_released",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel)",
+        to: "fetch_sub(1, Ordering::Acquire)",
+        model: "many::producers_leave",
+        says: "finished with a record left",
+    },
+    Twin {
+        name: "many_last_commit_not_acquired",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel)",
+        to: "fetch_sub(1, Ordering::Release)",
+        model: "many::producers_leave",
+        says: "finished with a record left",
+    },
+    Twin {
+        name: "many_first_to_leave_ends",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel) == 1",
+        to: "fetch_sub(1, Ordering::AcqRel) == 2",
+        model: "many::producers_leave",
+        says: "finished with a record left",
     },
 ];
 
@@ -156,10 +208,10 @@ const TWINS: &[Twin] = &[
 const EQUIVALENT: &[Twin] = &[Twin {
     name: "padding_before_the_record",
     file: "ring/producer.rs",
-    from: "self.put_header(record, len as u32 + 1);\n        if self.padding > 0 {",
-    to: "if self.padding > 0 {\n            \
-         self.put_header(self.state.tail, PAD | self.padding as u32);\n        }\n        \
-         self.put_header(record, len as u32 + 1);\n        if false {",
-    model: "wrap",
+    from: "put_header(region, claim.record(), len as u32 + 1);",
+    to: "put_padding(region, claim.begin, claim.padding);\n    \
+         put_header(region, claim.record(), len as u32 + 1);\n    \
+         return;",
+    model: "one::wrap",
     says: "",
 }];

@@ -1,4 +1,4 @@
-//! The one-producer ring under loom: the models, and its twins.
+//! The rings under loom: the models, and the twins that they must reject.
 
 #![cfg(forebay_loom)]
 #![allow(unexpected_cfgs, reason = "the twins have the features of the core")]
