@@ -10,42 +10,39 @@ use std::{
 include!("twins.rs");
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
-    // Without it there are no models, and the package is only there to be
-    // linted.
-    if env::var_os("CARGO_CFG_FOREBAY_LOOM").is_none() {
-        return;
-    }
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
     let source = here.parent().unwrap().join("core/src");
+    let models = here.join("tests/rings");
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-changed=twins.rs");
+    println!("cargo::rerun-if-changed=build.rs");
 
-    let out_dir = PathBuf::from(env::var_os("OUT_DIR").unwrap());
-    for Family { target, rejected, equivalent } in FAMILIES {
-        let models = here.join("tests").join(target).join("models.rs");
-        let mut out = String::new();
-        for twin in *rejected {
-            let Twin { name, model, says, .. } = twin;
-            let tests = format!(
-                "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ models::{model}(); }}\n\
-                 #[test] fn is_rejected() {{\n\
-                 forebay_loom_tests::rejects(\"{name}::model\", {says:?});\n}}"
-            );
-            out += &twin_module(twin, &tests, &source, &models);
-        }
-        for twin in *equivalent {
-            let tests = format!("#[test] fn passes() {{ models::{}(); }}", twin.model);
-            out += &twin_module(twin, &tests, &source, &models);
-        }
-        fs::write(out_dir.join(target).with_extension("rs"), out).unwrap();
+    let mut out = String::new();
+    for twin in TWINS {
+        let Twin { name, model, says, .. } = twin;
+        let tests = format!(
+            "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ {model}(); }}\n\
+             #[test] fn is_rejected() {{\n\
+             forebay_loom_tests::rejects(\"{name}::model\", {says:?});\n}}"
+        );
+        out += &twin_module(twin, &tests, &source, &models);
     }
+    for twin in EQUIVALENT {
+        let tests = format!("#[test] fn passes() {{ {}(); }}", twin.model);
+        out += &twin_module(twin, &tests, &source, &models);
+    }
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").unwrap());
+    fs::write(out_dir.join("twins.rs"), out).unwrap();
 }
 
 /// What the ring is made of, with the twin's edit, the models and `tests`.
 fn twin_module(twin: &Twin, tests: &str, source: &Path, models: &Path) -> String {
     let name = twin.name;
-    let mut out = format!("mod {name} {{\n#[path = {models:?}] mod models;\n{tests}\n");
+    let mut out = format!("mod {name} {{\n{tests}\n");
+    for module in ["one", "many"] {
+        let file = models.join(module).with_extension("rs");
+        writeln!(out, "#[path = {file:?}] mod {module};").unwrap();
+    }
     let mut edits = 0;
     for module in ["sync", "ledger", "ring"] {
         let text = module_text(source, module, twin, &mut edits);

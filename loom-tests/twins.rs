@@ -1,19 +1,5 @@
-// The twins of the ring. `build.rs` includes this file.
-
-/// The twins of one test target.
-struct Family {
-    /// The folder of the target, with its models.
-    target: &'static str,
-    /// What must be rejected.
-    rejected: &'static [Twin],
-    /// What loom cannot reject, since it breaks nothing.
-    equivalent: &'static [Twin],
-}
-
-const FAMILIES: &[Family] = &[
-    Family { target: "one_producer", rejected: ONE, equivalent: ONE_EQUIVALENT },
-    Family { target: "many_producers", rejected: MANY, equivalent: MANY_EQUIVALENT },
-];
+// The twins of the rings. `build.rs` and the tests include this
+// file.
 
 /// A copy of the ring with one edit.
 struct Twin {
@@ -34,13 +20,14 @@ struct Twin {
 const WRITE_RACE: &str = "Causality violation: Concurrent write accesses to `UnsafeCell`";
 const READ_RACE: &str = "Causality violation: Concurrent read and write accesses";
 
-const ONE: &[Twin] = &[
+/// What must be rejected.
+const TWINS: &[Twin] = &[
     Twin {
         name: "commit_store_relaxed",
         file: "ring/producer.rs",
         from: "header.store(value, Ordering::Release);",
         to: "header.store(value, Ordering::Relaxed);",
-        model: "publish",
+        model: "one::publish",
         says: READ_RACE,
     },
     Twin {
@@ -48,7 +35,7 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "match header.load(Ordering::Acquire) {",
         to: "match header.load(Ordering::Relaxed) {",
-        model: "publish",
+        model: "one::publish",
         says: READ_RACE,
     },
     Twin {
@@ -56,7 +43,7 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: ".head.store(position, Ordering::Release)",
         to: ".head.store(position, Ordering::Relaxed)",
-        model: "reuse",
+        model: "one::reuse",
         says: WRITE_RACE,
     },
     Twin {
@@ -64,7 +51,7 @@ const ONE: &[Twin] = &[
         file: "ring/one.rs",
         from: ".head.load(Ordering::Acquire)",
         to: ".head.load(Ordering::Relaxed)",
-        model: "reuse",
+        model: "one::reuse",
         says: WRITE_RACE,
     },
     Twin {
@@ -72,7 +59,7 @@ const ONE: &[Twin] = &[
         file: "ring/producer.rs",
         from: "producer_gone.store(true, Ordering::Release)",
         to: "producer_gone.store(true, Ordering::Relaxed)",
-        model: "producer_leaves",
+        model: "one::producer_leaves",
         says: "finished with a record left",
     },
     Twin {
@@ -80,7 +67,7 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "producer_gone.load(Ordering::Acquire)",
         to: "producer_gone.load(Ordering::Relaxed)",
-        model: "producer_leaves",
+        model: "one::producer_leaves",
         says: "finished with a record left",
     },
     Twin {
@@ -88,7 +75,7 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "consumer_gone.store(true, Ordering::Release)",
         to: "consumer_gone.store(true, Ordering::Relaxed)",
-        model: "consumer_leaves",
+        model: "one::consumer_leaves",
         says: "closed with room left",
     },
     Twin {
@@ -96,7 +83,7 @@ const ONE: &[Twin] = &[
         file: "ring/memory.rs",
         from: "consumer_gone.load(Ordering::Acquire)",
         to: "consumer_gone.load(Ordering::Relaxed)",
-        model: "consumer_leaves",
+        model: "one::consumer_leaves",
         says: "closed with room left",
     },
     Twin {
@@ -104,15 +91,15 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "self.region.control().producer_gone.load(Ordering::Acquire) && !self.finds(self.head)",
         to: "!self.finds(self.head) && self.region.control().producer_gone.load(Ordering::Acquire)",
-        model: "producer_leaves",
+        model: "one::producer_leaves",
         says: "finished with a record left",
     },
     Twin {
         name: "head_before_gone",
         file: "ring/one.rs",
-        from: "no_room(needed, free, abandoned)",
-        to: "no_room(needed, free, region.is_abandoned())",
-        model: "consumer_leaves",
+        from: "return Err(ReserveError::no_room(needed, free, abandoned));",
+        to: "return Err(ReserveError::no_room(needed, free, region.is_abandoned()));",
+        model: "one::consumer_leaves",
         says: "closed with room left",
     },
     Twin {
@@ -120,7 +107,7 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "unsafe { self.region.wipe(self.head, len) };",
         to: "",
-        model: "reuse",
+        model: "one::reuse",
         says: "left == right",
     },
     Twin {
@@ -129,15 +116,15 @@ const ONE: &[Twin] = &[
         from: "unsafe { self.region.wipe(self.head, len) };\n        self.head = position;",
         to: "self.region.control().head.store(position, Ordering::Release);\n        \
              unsafe { self.region.wipe(self.head, len) };\n        self.head = position;",
-        model: "reuse",
+        model: "one::reuse",
         says: WRITE_RACE,
     },
     Twin {
         name: "forgotten_header_wiped",
         file: "ring/one.rs",
         from: "unsafe { region.bytes_mut(forgotten.payload(), forgotten.len) }.fill(0);",
-        to: "unsafe { region.wipe(forgotten.begin, forgotten.needed()) };",
-        model: "no_commit",
+        to: "unsafe { region.wipe(self.tail, forgotten.needed()) };",
+        model: "one::no_commit",
         says: "Causality violation: Concurrent read and write accesses to `UnsafeCell`",
     },
     Twin {
@@ -145,8 +132,8 @@ const ONE: &[Twin] = &[
         file: "ring/producer.rs",
         from: "let mut grant = self.reserve(record.len())?;",
         to: "let mut grant = self.reserve(record.len())?;\n        \
-             put_header(grant.region, grant.claim.record(), record.len() as u32 + 1);",
-        model: "publish",
+             put_record(grant.region, grant.claim, record.len());",
+        model: "one::publish",
         says: READ_RACE,
     },
     Twin {
@@ -154,107 +141,77 @@ const ONE: &[Twin] = &[
         file: "ring/consumer.rs",
         from: "if self.at.wrapping_sub(self.head) >= region.capacity() {",
         to: "if self.at.wrapping_sub(self.head) > region.capacity() {",
-        model: "reuse",
+        model: "one::reuse",
         says: "left == right",
+    },
+    Twin {
+        name: "many_head_load_relaxed",
+        file: "ring/many.rs",
+        from: "control.head.load(Ordering::Acquire)",
+        to: "control.head.load(Ordering::Relaxed)",
+        model: "many::last_room",
+        says: WRITE_RACE,
+    },
+    Twin {
+        name: "many_claim_by_store",
+        file: "ring/many.rs",
+        from: "control.tail.compare_exchange_weak(
+                tail,
+                claim.end(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )",
+        to: "{ control.tail.store(claim.end(), Ordering::Relaxed); Ok::<usize, usize>(tail) }",
+        model: "many::fan_in",
+        says: WRITE_RACE,
+    },
+    Twin {
+        name: "many_dropped_grant_left_open",
+        file: "ring/many.rs",
+        from: "put_padding(region, claim.record(), span(claim.len));",
+        to: "",
+        model: "many::dropped",
+        says: "left == right",
+    },
+    Twin {
+        name: "many_last_commit_not_released",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel)",
+        to: "fetch_sub(1, Ordering::Acquire)",
+        model: "many::producers_leave",
+        says: "finished with a record left",
+    },
+    Twin {
+        name: "many_last_commit_not_acquired",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel)",
+        to: "fetch_sub(1, Ordering::Release)",
+        model: "many::producers_leave",
+        says: "finished with a record left",
+    },
+    Twin {
+        name: "many_first_to_leave_ends",
+        file: "ring/many.rs",
+        from: "fetch_sub(1, Ordering::AcqRel) == 1",
+        to: "fetch_sub(1, Ordering::AcqRel) == 2",
+        model: "many::producers_leave",
+        says: "finished with a record left",
     },
 ];
 
+/// What loom cannot reject, since it breaks nothing.
+///
 /// - `padding_before_the_record`: a consumer that sees the padding alone steps
 ///   over it, finds zeros and says that there is nothing, which is so. It may
 ///   release the padding; the producer has nothing to do with it any more. The
 ///   ring's order spares the consumer that second look.
-const ONE_EQUIVALENT: &[Twin] = &[Twin {
+const EQUIVALENT: &[Twin] = &[Twin {
     name: "padding_before_the_record",
     file: "ring/producer.rs",
-    from: "    put_header(region, claim.record(), len as u32 + 1);\n    \
-           // After the record's header, so that a reader that sees the padding sees\n    \
-           // the record.\n    \
-           put_padding(region, claim.begin, claim.padding);",
-    to: "    put_padding(region, claim.begin, claim.padding);\n    \
-         put_header(region, claim.record(), len as u32 + 1);",
-    model: "wrap",
-    says: "",
-}];
-
-const MANY: &[Twin] = &[
-    Twin {
-        name: "commit_store_relaxed",
-        file: "ring/producer.rs",
-        from: "header.store(value, Ordering::Release);",
-        to: "header.store(value, Ordering::Relaxed);",
-        model: "publish",
-        says: READ_RACE,
-    },
-    Twin {
-        name: "commit_load_relaxed",
-        file: "ring/consumer.rs",
-        from: "match header.load(Ordering::Acquire) {",
-        to: "match header.load(Ordering::Relaxed) {",
-        model: "publish",
-        says: READ_RACE,
-    },
-    Twin {
-        name: "head_load_relaxed",
-        file: "ring/many.rs",
-        from: ".head.load(Ordering::Acquire)",
-        to: ".head.load(Ordering::Relaxed)",
-        model: "reuse",
-        says: WRITE_RACE,
-    },
-    Twin {
-        name: "claim_in_two_steps",
-        file: "ring/many.rs",
-        from: "match control.tail.compare_exchange_weak(\n                tail,\n                \
-               claim.end(),\n                Ordering::Relaxed,\n                \
-               Ordering::Relaxed,\n            ) {",
-        to: "control.tail.store(claim.end(), Ordering::Relaxed);\n            \
-             match Ok::<usize, usize>(tail) {",
-        model: "publish",
-        says: "",
-    },
-    Twin {
-        name: "dropped_grant_kept",
-        file: "ring/many.rs",
-        from: "put_padding(region, claim.record(), span(claim.len));",
-        to: "",
-        model: "dropped",
-        says: "left == right",
-    },
-    Twin {
-        name: "rest_not_given_back",
-        file: "ring/many.rs",
-        from: "put_padding(region, rest, span(claim.len) - span(len));",
-        to: "let _ = rest;",
-        model: "dropped",
-        says: "left == right",
-    },
-    Twin {
-        name: "leave_relaxed",
-        file: "ring/many.rs",
-        from: "fetch_sub(1, Ordering::AcqRel)",
-        to: "fetch_sub(1, Ordering::Relaxed)",
-        model: "producers_leave",
-        says: "finished with a record left",
-    },
-    Twin {
-        name: "any_leave_ends",
-        file: "ring/many.rs",
-        from: "fetch_sub(1, Ordering::AcqRel) == 1",
-        to: "fetch_sub(1, Ordering::AcqRel) >= 1",
-        model: "producers_leave",
-        says: "finished with a record left",
-    },
-];
-
-/// - `stale_tail_kept`: a head past a tail that others have moved leaves no
-///   room to be seen, and the record is refused. So it would have been in the
-///   moment in which that tail was loaded. The ring looks again, so that it
-///   does not refuse what there is room for.
-const MANY_EQUIVALENT: &[Twin] = &[Twin {
-    name: "stale_tail_kept",
-    file: "ring/many.rs",
-    from: "if now != tail {",
-    to: "if now != tail && false {",
-    model: "reuse",
+    from: "put_header(region, claim.record(), len as u32 + 1);",
+    to: "put_padding(region, claim.begin, claim.padding);\n    \
+         put_header(region, claim.record(), len as u32 + 1);\n    \
+         return;",
+    model: "one::wrap",
     says: "",
 }];

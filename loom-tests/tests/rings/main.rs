@@ -1,4 +1,4 @@
-//! The ring of many producers under loom: the models, and its twins.
+//! The rings under loom: the models, and the twins that they must reject.
 
 #![cfg(forebay_loom)]
 #![allow(unexpected_cfgs, reason = "the twins have the features of the core")]
@@ -9,4 +9,4 @@ extern crate alloc;
 
 mod shipped;
 
-include!(concat!(env!("OUT_DIR"), "/many_producers.rs"));
+include!(concat!(env!("OUT_DIR"), "/twins.rs"));

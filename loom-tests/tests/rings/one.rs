@@ -45,7 +45,7 @@ pub(super) fn publish() {
         assert_eq!(taken, [&b"abcd"[..], b"e"]);
         counts
     })
-    .expect(50, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]);
+    .expect(200, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]);
 }
 
 /// A full ring takes a record when one was released, in its place.
@@ -67,7 +67,7 @@ pub(super) fn reuse() {
         (pushed, counts)
     })
     .expect(
-        50,
+        150,
         [
             ([false, false], [2, 0]),
             ([false, true], [2, 0]),
@@ -99,7 +99,7 @@ pub(super) fn wrap() {
         (pushed, counts)
     })
     .expect(
-        200,
+        1500,
         [
             (false, [0, 0]),
             (false, [0, 1]),
@@ -148,7 +148,7 @@ pub(super) fn all_together() {
         (pushed, finished)
     })
     .expect(
-        16_000,
+        100_000,
         [
             ([true, true, false, false], false),
             ([true, true, false, false], true),
@@ -178,7 +178,7 @@ pub(super) fn no_commit() {
         assert_eq!(taken, [b"a", b"b"]);
         counts
     })
-    .expect(50, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]);
+    .expect(200, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]);
 }
 
 /// A consumer is not finished before it has the last record.
@@ -201,7 +201,7 @@ pub(super) fn producer_leaves() {
         steps
     })
     .expect(
-        100,
+        250,
         [
             [(false, 0), (false, 0)],
             [(false, 0), (false, 1)],
