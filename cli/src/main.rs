@@ -10,6 +10,7 @@ mod format;
 mod hex;
 mod listener;
 mod messages;
+mod outlet;
 mod peer;
 mod recv;
 mod relay;

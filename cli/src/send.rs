@@ -1,15 +1,14 @@
 //! `forebay send`.
 
-use std::{error::Error, io, os::fd::OwnedFd, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use forebay::{Ledger, frame::Encode, ring::CAPACITY_MAX};
-use forebay_linux::{FdSink, SendBuffer};
-use forebay_std::{Drainer, Sender};
 
 use crate::{
     format::{Codec, FormatArgs},
     messages::{Cut, Item, Messages, READ_LEN},
-    peer::{Direction, PeerArgs, PeerError, Peers, Role, is_vanished},
+    outlet::{Outlet, Plan},
+    peer::{Direction, PeerArgs, Peers, Role},
     stdio::{FdReader, StdioError, report},
     target::Target,
 };
@@ -51,49 +50,48 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let sockets = [("--listen", args.listen), ("--sndbuf", args.sndbuf.is_some())];
     Peers::require(&args.to, &sockets)?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
-    let mut peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
-    let first = peers.next()?;
-    let mut sending = Sending::new(args, peers, first)?;
+    let peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
+    let mut sending = Sending::new(args, peers)?;
     let result = sending.run();
-    report!("{}", sending.summary());
+    report!("{}", sending.outlet.summary(&sending.ledger()));
     result?;
     Ok(ExitCode::from(u8::from(sending.ledger().refused > 0)))
 }
 
-/// Input, ring and peer.
+/// Input and outlet.
 ///
 /// One thread: it reads, puts the messages of that one read into the ring,
 /// and flushes the ring before it reads again. So nothing that was accepted
 /// waits for the input, and a peer that is slow holds the input back.
 struct Sending<'a> {
     args: &'a Args,
-    peers: Peers,
     messages: Messages<FdReader>,
-    sender: Sender,
-    drainer: Drainer<Codec, FdSink<OwnedFd>>,
+    outlet: Outlet,
     /// Messages refused before the ring.
     passed_over: u64,
 }
 
 impl<'a> Sending<'a> {
-    fn new(args: &'a Args, peers: Peers, peer: OwnedFd) -> Result<Self, Box<dyn Error>> {
+    fn new(args: &'a Args, peers: Peers) -> Result<Self, Box<dyn Error>> {
         let payload_len_max = args.format.payload_len_max();
         let cut = if args.binary { Cut::Binary } else { Cut::Lines };
         let messages = Messages::new(FdReader::stdin()?, cut, payload_len_max);
         let codec = args.format.codec();
-        let sink = FdSink::new(peer).map_err(|error| peers.lost(error))?;
-        let mut drainer = Drainer::with_batch_len(batch_len(&codec, payload_len_max), codec, sink);
-        let sender = drainer.sender(ring_capacity(payload_len_max))?;
-        let mut sending = Self { args, peers, messages, sender, drainer, passed_over: 0 };
-        sending.grow_buffer()?;
-        Ok(sending)
+        let plan = Plan {
+            codec,
+            batch_len: batch_len(&codec, payload_len_max),
+            ring_capacity: ring_capacity(payload_len_max),
+            retry: args.peer.retry,
+            sndbuf: args.sndbuf,
+        };
+        Ok(Self { args, messages, outlet: Outlet::new(peers, plan)?, passed_over: 0 })
     }
 
     fn run(&mut self) -> Result<(), Box<dyn Error>> {
         while self.messages.fill().map_err(StdioError::Input)? {
             while let Some(item) = self.messages.next() {
                 let refused = match item {
-                    Item::Message(message) => match self.sender.send(message) {
+                    Item::Message(message) => match self.outlet.send(message) {
                         Ok(()) => continue,
                         Err(error) => error.to_string(),
                     },
@@ -110,39 +108,7 @@ impl<'a> Sending<'a> {
                 let what = if self.args.binary { "message" } else { "line" };
                 report!("{what} {} refused: {refused}", self.messages.number());
             }
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    /// Delivers what is in the ring, to the next peer if need be.
-    fn flush(&mut self) -> Result<(), PeerError> {
-        while let Err(error) = self.drainer.flush() {
-            let again = self.args.peer.retry && is_vanished(&error);
-            let lost = self.peers.lost(error);
-            if !again {
-                return Err(lost);
-            }
-            report!("{lost}; going on with the next peer");
-            let peer = self.peers.next()?;
-            self.drainer.sink_mut().replace(peer).map_err(|error| self.peers.lost(error))?;
-            self.drainer.rewind();
-            self.grow_buffer()?;
-        }
-        Ok(())
-    }
-
-    /// Asks for the send buffer, and says when the kernel gives less.
-    fn grow_buffer(&mut self) -> Result<(), PeerError> {
-        let Some(requested) = self.args.sndbuf else { return Ok(()) };
-        let buffer = SendBuffer::grow(self.drainer.sink().fd(), requested)
-            .map_err(|error| self.peers.lost(io::Error::new(error.kind(), error)))?;
-        if buffer.is_clamped() {
-            let (asked, effective) = (requested.saturating_mul(2), buffer.effective);
-            report!(
-                "send buffer of {effective} bytes instead of {asked}, twice the {requested} \
-                 asked for: net.core.wmem_max limits it"
-            );
+            self.outlet.flush()?;
         }
         Ok(())
     }
@@ -151,13 +117,7 @@ impl<'a> Sending<'a> {
         let passed_over = self.passed_over;
         let passed_over =
             Ledger { offered: passed_over, refused: passed_over, ..Ledger::default() };
-        passed_over + self.sender.ledger() + self.drainer.ledger()
-    }
-
-    fn summary(&self) -> String {
-        let bytes = self.drainer.counts().bytes;
-        let calls = self.drainer.sink().counts().calls;
-        format!("sent: {}; {bytes} bytes in {calls} system calls", self.ledger())
+        passed_over + self.outlet.ledger()
     }
 }
 

@@ -3,10 +3,8 @@
 mod line;
 mod serial;
 
-use std::{error::Error, os::fd::OwnedFd, process::ExitCode, time::Instant};
+use std::{error::Error, process::ExitCode, time::Instant};
 
-use forebay_linux::FdSink;
-use forebay_std::{Drainer, Sender};
 use line::{Address, Line, Read};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -14,9 +12,10 @@ use rustix::{
 };
 
 use crate::{
-    format::{Codec, FormatArgs, Name},
+    format::{FormatArgs, Name},
     messages::READ_LEN,
-    peer::{Direction, PeerArgs, PeerError, Peers, Role, is_vanished},
+    outlet::{Outlet, Plan},
+    peer::{Direction, PeerArgs, PeerError, Peers, Role},
     stdio::report,
     target::Target,
 };
@@ -64,42 +63,41 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Peers::require(&args.to, &[("--listen", args.listen)])?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
-    let mut peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
-    let first = peers.next()?;
-    let mut relay = Relay::new(args, peers, first)?;
+    let peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
+    let mut relay = Relay::new(args, peers)?;
     let result = relay.run();
     let damaged = relay.summary();
     result?;
     Ok(ExitCode::from(u8::from(damaged)))
 }
 
-/// Lines, ring and peer.
+/// Lines and outlet.
 ///
 /// One thread: it waits for the lines, reads each one that has something once,
 /// puts the payloads into the ring, and flushes the ring before it waits again.
 /// So a peer that is slow holds all lines back, and no line another.
 struct Relay<'a> {
     args: &'a Args,
-    peers: Peers,
     lines: Vec<Line>,
-    sender: Sender,
-    drainer: Drainer<Codec, FdSink<OwnedFd>>,
+    outlet: Outlet,
     /// Bytes of the lines whose payloads may be in the ring.
     unflushed: usize,
 }
 
 impl<'a> Relay<'a> {
-    fn new(args: &'a Args, peers: Peers, peer: OwnedFd) -> Result<Self, Box<dyn Error>> {
+    fn new(args: &'a Args, peers: Peers) -> Result<Self, Box<dyn Error>> {
         let len_max = args.format.payload_len_max();
         let codec = args.format.codec();
-        let sink = FdSink::new(peer).map_err(|error| peers.lost(error))?;
-        let batch_len = forebay::frame::Encode::frame_len_max(&codec, len_max) + READ_LEN;
-        let mut drainer = Drainer::with_batch_len(batch_len, codec, sink);
-        let sender = drainer.sender(ring_capacity(len_max))?;
+        let plan = Plan {
+            codec,
+            batch_len: forebay::frame::Encode::frame_len_max(&codec, len_max) + READ_LEN,
+            ring_capacity: ring_capacity(len_max),
+            retry: args.peer.retry,
+            sndbuf: None,
+        };
         let line_codec = args.line_format.codec(len_max);
-        let from = args.from.iter();
-        let lines = from.map(|address| Line::new(address.clone(), line_codec, args.baud));
-        Ok(Self { args, peers, lines: lines.collect(), sender, drainer, unflushed: 0 })
+        let lines = args.from.iter().map(|from| Line::new(from.clone(), line_codec, args.baud));
+        Ok(Self { args, lines: lines.collect(), outlet: Outlet::new(peers, plan)?, unflushed: 0 })
     }
 
     fn run(&mut self) -> Result<(), Box<dyn Error>> {
@@ -139,9 +137,9 @@ impl<'a> Relay<'a> {
     /// Reads a line once and takes what came.
     fn read(&mut self, index: usize) -> Result<(), Box<dyn Error>> {
         let line = &mut self.lines[index];
-        let sender = &mut self.sender;
+        let outlet = &mut self.outlet;
         let read = line.read(|payload| {
-            if let Err(error) = sender.send(payload) {
+            if let Err(error) = outlet.send(payload) {
                 report!("a message of {} bytes refused: {error}", payload.len());
             }
         });
@@ -155,21 +153,9 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Delivers what is in the ring, to the next peer if need be.
     fn flush(&mut self) -> Result<(), PeerError> {
         self.unflushed = 0;
-        while let Err(error) = self.drainer.flush() {
-            let again = self.args.peer.retry && is_vanished(&error);
-            let lost = self.peers.lost(error);
-            if !again {
-                return Err(lost);
-            }
-            report!("{lost}; going on with the next peer");
-            let peer = self.peers.next()?;
-            self.drainer.sink_mut().replace(peer).map_err(|error| self.peers.lost(error))?;
-            self.drainer.rewind();
-        }
-        Ok(())
+        self.outlet.flush()
     }
 
     /// Says how it went; whether there was damage or loss.
@@ -177,9 +163,8 @@ impl<'a> Relay<'a> {
         for line in &self.lines {
             report!("{line}");
         }
-        let ledger = self.sender.ledger() + self.drainer.ledger();
-        let (bytes, calls) = (self.drainer.counts().bytes, self.drainer.sink().counts().calls);
-        report!("sent: {ledger}; {bytes} bytes in {calls} system calls");
+        let ledger = self.outlet.ledger();
+        report!("{}", self.outlet.summary(&ledger));
         ledger.refused > 0 || self.lines.iter().any(|line| line.counts().damages > 0)
     }
 }
