@@ -1,5 +1,4 @@
-// The twins of the rings. `build.rs` and the tests include this
-// file.
+// The twins of the rings. `build.rs` includes this file.
 
 /// A copy of the ring with one edit.
 struct Twin {

@@ -593,7 +593,7 @@ mod tests {
                 let at = format.head_len();
                 let expected = Step::Frame { payload: at..at + payload.len(), frame_len: len };
                 assert_eq!(format.decode(&mut whole, 0), expected);
-                for short in 1..len {
+                for short in (1..len).step_by(if cfg!(miri) { 150 } else { 1 }) {
                     let step = format.decode(&mut whole[..short], 0);
                     let Step::Incomplete { needed } = step else { panic!("{step:?}") };
                     assert!(short < needed && needed <= len);
