@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the firmware images, checks what the minimal one links to and how
-# much it takes, prints its stack figures, and runs the others in QEMU.
+# much it takes, measures a push, prints stack figures, and runs the others in
+# QEMU.
 #
 #   bash .ci/firmware.sh
 #
@@ -15,6 +16,9 @@ M3=thumbv7m-none-eabi
 DEFMT_PRINT=1.2.0
 # Bytes of flash that COBS, CRC-16, ring and pump may take on a Cortex-M0.
 FLASH_MAX=4096
+# Bytes of code that a push into a ring of many producers may take there, the
+# copying aside: 320 with Rust 1.95 and critical sections, and a tenth.
+PUSH_MAX=352
 # Bytes of RAM that a ring may take beside its capacity.
 RING_MAX=64
 
@@ -58,7 +62,7 @@ build_images() {
 }
 
 build() {
-  local arguments=(--manifest-path firmware/Cargo.toml --locked --quiet --release --target "$1" -p "$2")
+  local arguments=(--manifest-path firmware/Cargo.toml --locked --quiet --release --target "$1" -p "$2" "${@:3}")
   must cargo clippy "${arguments[@]}" -- -D warnings
   must cargo build "${arguments[@]}"
 }
@@ -115,6 +119,41 @@ check_sizes() {
       fail "a ring takes $ring bytes"
     fi
   done
+}
+
+# The code of a push, by how the ring exchanges, and the longest way between
+# masking interrupts and unmasking them: instructions, those two aside.
+check_push() {
+  has llvm-objdump || {
+    echo 'SKIPPED: the code of a push, the Debian package llvm could not be installed'
+    return
+  }
+  local how archive one many code window
+  archive=$(image $M0 libforebay_push.a)
+  for how in critical-section single-core; do
+    build $M0 forebay-push --features "$how" || exit 1
+    one=$(code_size "$archive" push_one) || exit 1
+    many=$(code_size "$archive" push_many) || exit 1
+    code=$(llvm-objdump --disassemble --no-show-raw-insn --disassemble-symbols=push_many "$archive" 2>/dev/null)
+    # A branch away between the two leaves what follows it masked.
+    window=$(awk '
+      $2 == "cpsid" { masked = 1; count = 0; next }
+      $2 == "msr" && masked { if (count > most) most = count; masked = 0; left = 1; next }
+      $2 == "b" && left { masked = 1; left = 0; next }
+      masked { count++ }
+      END { print most + 0 }' <<<"$code")
+    [ "$window" -gt 0 ] || fail 'a push that never masks interrupts'
+    printf '%s: push, %s: many producers %s bytes, at most %s instructions with interrupts masked; one %s bytes\n' \
+      $M0 "$how" "$many" "$window" "$one"
+    if [ "$many" -gt $PUSH_MAX ]; then fail "a push of many producers takes more than $PUSH_MAX bytes"; fi
+  done
+}
+
+code_size() {
+  local bytes
+  bytes=$(readelf --symbols --wide "$1" 2>/dev/null | awk -v name="$2" '$NF == name && $4 == "FUNC" { print $3 }')
+  [ -n "$bytes" ] || fail "no $2 in $1"
+  printf '%s' "$bytes"
 }
 
 # Bytes of stack of each function; those of a call path add up.
@@ -175,6 +214,7 @@ install_tools
 build_images
 check_symbols
 check_sizes
+check_push
 print_stacks
 run_tests
 run_miri

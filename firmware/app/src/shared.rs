@@ -17,8 +17,10 @@ pub(crate) static EXIT: AtomicBool = AtomicBool::new(false);
 /// Ticks until which the main loop holds a record open; stored by the receive
 /// interrupt.
 pub(crate) static HOLD_UNTIL: AtomicU32 = AtomicU32::new(0);
-/// The tick that is half written; stored by the timer's interrupt.
-pub(crate) static HALF_WRITTEN: AtomicU32 = AtomicU32::new(0);
+/// The tick that is half written, or [`NONE`]; stored by the timer's interrupt.
+pub(crate) static HALF_WRITTEN: AtomicU32 = AtomicU32::new(NONE);
+/// No tick is half written.
+pub(crate) const NONE: u32 = u32::MAX;
 /// What the timer's interrupt did; stored by it.
 pub(crate) static TICKS: Shown = Shown::new();
 /// What the alarm's interrupt did; stored by it.

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use forebay::ring::{Mode, One, Producer, ReserveError};
 use forebay_protocol::{Running, has_alarm, tick, tick_len};
 
-use crate::shared::{AT_ONCE, HALF_WRITTEN, TICKS, WANTED, lane, log_refusal};
+use crate::shared::{AT_ONCE, HALF_WRITTEN, NONE, TICKS, WANTED, lane, log_refusal};
 
 /// Offers ticks to its ring: numbered messages of many lengths.
 pub struct Ticker<M: Mode + 'static = One> {
@@ -49,6 +49,7 @@ impl<M: Mode> Ticker<M> {
             tick(self.number, grant.split_at_mut(half).0);
             HALF_WRITTEN.store(self.number, Relaxed);
             raise();
+            HALF_WRITTEN.store(NONE, Relaxed);
         }
         tick(self.number, &mut grant);
         self.crc.add(&grant);
