@@ -465,13 +465,15 @@ impl<C: Checksum> Encode for Prefixed<C> {
         let frame_len = self.frame_len(payload.len());
         let frame = room(out, frame_len)?;
         let no_room = EncodeError::NoRoom { needed: frame_len, free: frame_len };
+        // Over the payload where it lies, and before the copy, which then finds
+        // it in the nearest cache.
+        let early = (self.cover == Cover::Payload).then(|| self.checksum_of(&[], payload));
         // The length first, as the payload covers what it overwrites.
         self.order.put_over(payload.len() as u64, self.width.len_bytes(), frame);
         let rest = frame.get_mut(self.head_len()..).ok_or(no_room)?;
         rest.get_mut(..payload.len()).ok_or(no_room)?.copy_from_slice(payload);
         self.put_head_check(frame);
-        // Over the payload where it was, which does not wait for the copy.
-        let checksum = self.checksum_of(frame, payload);
+        let checksum = early.unwrap_or_else(|| self.checksum_of(frame, payload));
         self.put_checksum(checksum, frame);
         Ok(frame_len)
     }
