@@ -4,6 +4,12 @@
 # Each thing leaves $STATE/have.THING, or $STATE/lack.THING with the reason;
 # `need THING` in a check reads them.
 
+# Lints and targets change with the compiler, so that their checks have one of
+# their own; the tests run on whatever stable there is.
+PINNED=1.95.0
+if [[ $(rustc --version 2>/dev/null) == "rustc $PINNED "* ]]; then
+  PINNED=$(rustup show active-toolchain | cut -d' ' -f1)
+fi
 NIGHTLY=nightly-2026-04-01
 MSRV=1.88.0
 CARGO_FUZZ=0.13.2
@@ -58,16 +64,29 @@ packages() {
 
 rustup_parts() {
   local target
-  rustup_part rustfmt 'cargo fmt --version' rustup component add rustfmt
-  rustup_part clippy 'cargo clippy --version' rustup component add clippy
+  rustup_part pinned "cargo +$PINNED --version" \
+    rustup toolchain install "$PINNED" --profile minimal --no-self-update
+  rustup_part rustfmt "cargo +$PINNED fmt --version" \
+    rustup component add rustfmt --toolchain "$PINNED"
+  rustup_part clippy "cargo +$PINNED clippy --version" \
+    rustup component add clippy --toolchain "$PINNED"
   for target in $BARE_METAL; do
-    rustup_part "$target" "rustup target list --installed | grep -qx $target" \
-      rustup target add "$target"
+    rustup_part "$target" "has_target $target $PINNED" \
+      rustup target add "$target" --toolchain "$PINNED"
+  done
+  # The tests build images, too.
+  for target in thumbv6m-none-eabi thumbv7m-none-eabi; do
+    rustup_part "$target@stable" "has_target $target" rustup target add "$target"
   done
   rustup_part nightly "nightly_is_whole" rustup toolchain install "$NIGHTLY" \
     --profile minimal --component miri,rust-src --no-self-update
   rustup_part msrv "cargo +$MSRV --version" \
     rustup toolchain install "$MSRV" --profile minimal --no-self-update
+}
+
+# has_target TARGET [TOOLCHAIN]
+has_target() {
+  rustup target list --installed ${2:+--toolchain "$2"} | grep -qx "$1"
 }
 
 nightly_is_whole() {
@@ -87,13 +106,12 @@ rustup_part() {
     fi
     [ "$attempt" -lt 3 ] || break
     printf '$ %s\n' "$*"
-    out=$("$@" 2>&1)
+    out=$(RUST_BACKTRACE=0 "$@" 2>&1)
     printf '%s\n' "$out"
   done
-  out=$(grep -v '^info:' <<<"$out" | tail -n 3 | tr '\n' ' ')
-  # A pin that names nothing is an error of ours; the rest is the network.
-  if grep -Eiq 'download|request|network|connect|timed out|dns' <<<"$out" &&
-    ! grep -Eiq 'nonexistent|unavailable|does not (contain|support)' <<<"$out"; then
+  out=$(grep -E '^(error|warn)' <<<"$out" | tr '\n' ' ')
+  # What is not of the network or of what a mirror holds is a mistake here.
+  if grep -Eiq 'download|unavailable|request|network|connect|timed out|dns' <<<"$out"; then
     lack "$thing" "$REFUSED$out"
   else
     lack "$thing" "rustup failed: $out"
