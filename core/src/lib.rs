@@ -77,7 +77,8 @@
 //! | `embedded-io-async` | `Pump::drive_async`, `Decoder::read_from_async` |
 //! | `embedded-io-06` | `io_06::Io06`: `embedded-io` 0.6 as 0.7 |
 //! | `defmt` | `defmt::Format` for every error and counter |
-//! | `critical-section` | `Ring::split_once` on targets without compare-and-swap |
+//! | `portable-atomic` | many producers and `Ring::split_once` on targets without compare-and-swap, by a backend of that crate that the program chooses |
+//! | `critical-section` | the same by the crate `critical-section` |
 //! | `std` | run-time detection of processor features for `crc32fast` |
 
 #![no_std]

@@ -96,7 +96,10 @@ impl<'r> Consumer<'r> {
         released
     }
 
-    /// Whether the producer is gone and every record has been released.
+    /// Whether the producers are gone and every record has been released.
+    ///
+    /// What stands behind a grant that one of many producers has forgotten
+    /// can never be read, and does not count.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // Acquire, and before the look at the records: pairs with the
