@@ -24,6 +24,7 @@ use forebay_std::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    pipe::fcntl_setpipe_size,
     process::{Pid, Signal, kill_process},
 };
 use signal_hook::consts::SIGUSR1;
@@ -90,6 +91,9 @@ struct Running {
 impl Running {
     fn start(case: &str) -> Self {
         let (out, child_out) = io::pipe().unwrap();
+        // So small that a write of a whole batch is under way, with something
+        // moved, as soon as there is something to read: a signal cuts it short.
+        fcntl_setpipe_size(&out, 4096).unwrap();
         let (says, child_says) = io::pipe().unwrap();
         let child = Command::new(env::current_exe().unwrap())
             .env(CASE, case)
@@ -155,7 +159,7 @@ fn a_stream_under_signals_is_whole() {
     let _held = watchdog("a stream");
     let mut running = Running::start("stream");
     let mut received = Vec::new();
-    let mut room = [0; 4096];
+    let mut room = [0; 1024];
     loop {
         let len = running.out.read(&mut room).unwrap();
         if len == 0 {
