@@ -23,7 +23,10 @@ pub const SENDERS_MAX: usize = 64;
 
 /// The buffer for copied frames: what one write takes at most, large records
 /// aside.
-const BATCH_LEN: usize = 64 * 1024;
+const BATCH_LEN: usize = 128 * 1024;
+
+/// After a write of less than this the drainer yields the processor once.
+const SHORT: usize = 32 * 1024;
 
 /// What a [`Drainer`] asks of its sink beside writing: to wait while it is
 /// blocked, and to hold nothing back while there is nothing to write.
@@ -178,7 +181,7 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         Self { pump: configure(pump), sink, bell: Arc::new(Bell::new()) }
     }
 
-    /// As [`new`](Drainer::new), with batches of up to `len` bytes, 64 KiB
+    /// As [`new`](Drainer::new), with batches of up to `len` bytes, 128 KiB
     /// otherwise. A format that changes its payloads on the way, so that they
     /// cannot be lent from the ring, needs room here for its longest frame and
     /// four bytes more; a longer one is undeliverable.
@@ -260,7 +263,7 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
                 // A short batch: whoever waits for this processor may be about
                 // to send, and the next one will be longer. Where nobody waits
                 // this costs a small part of a write.
-                Drive::Moved { bytes, .. } if bytes < BATCH_LEN / 2 => thread::yield_now(),
+                Drive::Moved { bytes, .. } if bytes < SHORT => thread::yield_now(),
                 Drive::Moved { .. } => {}
                 Drive::Blocked => self.sink.wait(deadline)?,
                 Drive::Idle => match uninterrupted(|| self.sink.flush()) {
