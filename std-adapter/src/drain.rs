@@ -25,7 +25,8 @@ pub const SENDERS_MAX: usize = 64;
 /// aside.
 const BATCH_LEN: usize = 128 * 1024;
 
-/// After a write of less than this the drainer yields the processor once.
+/// After a write of less than this, with nothing left to write, the drainer
+/// yields the processor once.
 const SHORT: usize = 32 * 1024;
 
 /// What a [`Drainer`] asks of its sink beside writing: to wait while it is
@@ -260,10 +261,12 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn drain(&mut self, when: When, deadline: Option<Instant>) -> io::Result<Drained> {
         loop {
             match self.pump.drive(&mut self.sink).map_err(into_io)? {
-                // A short batch: whoever waits for this processor may be about
-                // to send, and the next one will be longer. Where nobody waits
-                // this costs a small part of a write.
-                Drive::Moved { bytes, .. } if bytes < SHORT => thread::yield_now(),
+                // A short batch and nothing behind it: whoever waits for this
+                // processor may be about to send, and the next one will be
+                // longer. Where nobody waits this costs a small part of a write.
+                Drive::Moved { bytes, .. } if bytes < SHORT && !self.pump.has_work() => {
+                    thread::yield_now();
+                }
                 Drive::Moved { .. } => {}
                 Drive::Blocked => self.sink.wait(deadline)?,
                 Drive::Idle => match uninterrupted(|| self.sink.flush()) {

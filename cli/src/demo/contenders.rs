@@ -126,7 +126,7 @@ fn produce(
     mut sender: Sender,
 ) -> Ledger {
     let mut sequence = 0;
-    while clock.runs(sequence) {
+    while clock.runs(producer, sequence) {
         let sent = sender.send_with(load.size, |room| message::write(room, producer, sequence));
         if sent.is_ok() {
             sequence += 1;
@@ -252,7 +252,7 @@ fn write_frames<W: ByHand>(
     let mut payload = vec![0; load.size];
     let mut frame = vec![0; format.frame_len(load.size)];
     let mut sequence = 0;
-    while clock.runs(sequence) {
+    while clock.runs(producer, sequence) {
         message::write(&mut payload, producer, sequence);
         let len = format.encode(&payload, &mut frame).map_err(io::Error::other)?;
         lock(writer).write_all(&frame[..len])?;
@@ -289,7 +289,9 @@ fn format(load: &Load) -> Format {
 struct Clock {
     start: Instant,
     duration: Duration,
+    /// Messages in all, and how many share them.
     count: u64,
+    producers: u64,
     /// Looked at by producers in place of the time, which costs more.
     over: AtomicBool,
 }
@@ -300,7 +302,8 @@ impl Clock {
             None => (load.duration, u64::MAX),
             Some(count) => (Duration::MAX, count),
         };
-        Self { start: Instant::now(), duration, count, over: AtomicBool::new(false) }
+        let producers = load.producers as u64;
+        Self { start: Instant::now(), duration, count, producers, over: AtomicBool::new(false) }
     }
 
     fn elapsed(&self) -> Duration {
@@ -319,8 +322,9 @@ impl Clock {
     }
 
     /// Whether a producer that has sent `sequence` messages sends another.
-    fn runs(&self, sequence: u64) -> bool {
-        sequence < self.count && !self.over.load(Ordering::Relaxed)
+    fn runs(&self, producer: u32, sequence: u64) -> bool {
+        let rest = u64::from(u64::from(producer) < self.count % self.producers);
+        sequence < self.count / self.producers + rest && !self.over.load(Ordering::Relaxed)
     }
 }
 

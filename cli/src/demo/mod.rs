@@ -48,7 +48,7 @@ pub(crate) struct Args {
 struct Load {
     size: usize,
     producers: usize,
-    /// Messages of each producer.
+    /// Messages in all.
     count: Option<u64>,
     duration: Duration,
     batch: Option<usize>,
@@ -102,7 +102,7 @@ impl Args {
         Ok(Load {
             size,
             producers,
-            count: self.count.map(|count| count.div_ceil(producers as u64)),
+            count: self.count,
             duration: Duration::from_secs_f64(seconds),
             batch: self.batch,
             socket: self.socket,
