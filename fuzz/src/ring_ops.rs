@@ -47,6 +47,7 @@ impl Run {
                 assert_eq!(released, self.oracle.release(len));
             }
             _ => {
+                self.oracle.release_padding();
                 let records: Vec<&[u8]> = self.consumer.records().take(len).collect();
                 let expected = self.oracle.records.iter().take(len);
                 assert!(expected.map(|record| &record.payload[..]).eq(records));
@@ -129,6 +130,8 @@ struct Oracle {
 
 struct Record {
     payload: Vec<u8>,
+    /// Behind the padding before it.
+    begin: usize,
     end: usize,
 }
 
@@ -158,9 +161,17 @@ impl Oracle {
     }
 
     fn commit(&mut self, payload: Vec<u8>, padding: usize) {
-        self.tail += padding + Self::span(payload.len());
-        self.records.push_back(Record { payload, end: self.tail });
+        let begin = self.tail + padding;
+        self.tail = begin + Self::span(payload.len());
+        self.records.push_back(Record { payload, begin, end: self.tail });
         self.accepted += 1;
+    }
+
+    /// A look at the records releases the padding before the oldest.
+    fn release_padding(&mut self) {
+        if let Some(oldest) = self.records.front() {
+            self.head = oldest.begin;
+        }
     }
 
     fn release(&mut self, records: usize) -> usize {
