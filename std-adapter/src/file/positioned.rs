@@ -3,6 +3,7 @@
 //! The file's own position is not used, so that several threads can work on
 //! one file; on Windows it is moved all the same.
 
+#[cfg(any(unix, windows))]
 use std::{fs::File, io};
 
 #[cfg(unix)]
