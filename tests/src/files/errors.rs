@@ -137,7 +137,7 @@ const EFBIG: i32 = 27;
 /// Takes all rights to a file away.
 fn shut(path: &Path) {
     #[cfg(unix)]
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     #[cfg(not(unix))]
     let _ = path;
 }

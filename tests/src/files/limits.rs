@@ -47,14 +47,14 @@ pub(super) fn nothing_to_reap<B: Backend>(files: &mut Files<'_, B>) {
     }
     #[cfg(unix)]
     {
-        let path = fifo(files);
-        let ticket = files.submit(Operation::Open { path: path.clone(), options: Options::READ });
+        let fifo = Fifo::new(files);
+        let ticket = files.submit(fifo.open());
         let soon = Instant::now() + Duration::from_millis(2);
         for block in [Block::Never, Block::Until(Instant::now()), Block::Until(soon)] {
             assert!(files.backend().reap(block).unwrap().is_none(), "{block:?}");
         }
         assert!(Instant::now() >= soon, "too early");
-        let writer = fs::File::options().write(true).open(path).unwrap();
+        let writer = fifo.writer();
         assert!(matches!(files.end(ticket).0, Ok(Done::Opened(_))));
         drop(writer);
     }
@@ -147,9 +147,8 @@ pub(super) fn cancelling<B: Backend>(files: &mut Files<'_, B>) {
     // last ones wait for the first.
     #[cfg(unix)]
     {
-        let path = fifo(files);
-        let open = || Operation::Open { path: path.clone(), options: Options::READ };
-        let opens: Vec<_> = (0..16).map(|_| files.submit(open())).collect();
+        let fifo = Fifo::new(files);
+        let opens: Vec<_> = (0..16).map(|_| files.submit(fifo.open())).collect();
         let lease = files.lease();
         let read =
             files.submit(Operation::Read { file: file.clone(), lease, range: 0..100, offset: 0 });
@@ -158,7 +157,7 @@ pub(super) fn cancelling<B: Backend>(files: &mut Files<'_, B>) {
         assert!(matches!(result, Ok(Done::Cancelled)), "{result:?}");
         assert!(lease.is_none());
         files.backend().cancel(read);
-        let writer = fs::File::options().write(true).open(&path).unwrap();
+        let writer = fifo.writer();
         for ticket in &opens[..15] {
             assert!(matches!(files.end(*ticket).0, Ok(Done::Opened(_))));
         }
@@ -235,11 +234,38 @@ pub(super) fn dropping<B: Backend>(files: &mut Files<'_, B>) {
     }
 }
 
+/// A FIFO, which gets a writer when a case fails: a backend that waits for the
+/// openings that have begun could else not be dropped.
 #[cfg(unix)]
-fn fifo<B: Backend>(files: &Files<'_, B>) -> std::path::PathBuf {
-    use rustix::fs::{CWD, Mode, mkfifoat};
-    let path = files.path("fifo");
-    let _ = fs::remove_file(&path);
-    mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
-    path
+struct Fifo(std::path::PathBuf);
+
+#[cfg(unix)]
+impl Fifo {
+    fn new<B: Backend>(files: &Files<'_, B>) -> Self {
+        use rustix::fs::{CWD, Mode, mkfifoat};
+        let path = files.path("fifo");
+        let _ = fs::remove_file(&path);
+        mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        Self(path)
+    }
+
+    /// An opening that lasts until there is a writer.
+    fn open<F, L>(&self) -> Operation<F, L> {
+        Operation::Open { path: self.0.clone(), options: Options::READ }
+    }
+
+    /// A writer, once somebody opens it for reading.
+    fn writer(&self) -> fs::File {
+        fs::File::options().write(true).open(&self.0).unwrap()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Until the program ends.
+            std::mem::forget(fs::File::options().read(true).write(true).open(&self.0));
+        }
+    }
 }
