@@ -39,6 +39,7 @@
 
 mod bell;
 mod drain;
+pub mod file;
 mod read;
 mod write;
 
