@@ -11,6 +11,8 @@
 //! | [`Cobs`] | stuffed payload + checksum, then a zero byte | lines that lose bytes |
 //! | [`Plain`] | the payload alone | records that are frames already |
 //!
+//! [`http2`] has the frames of RFC 9113, whose heads say more than a length.
+//!
 //! ```
 //! use forebay::frame::{Decode, Encode, Prefixed, Step};
 //!
@@ -25,6 +27,7 @@
 //! ```
 
 mod cobs;
+pub mod http2;
 mod plain;
 mod prefixed;
 
@@ -219,6 +222,8 @@ pub enum Reason {
         /// Where in the frame, in bytes from its beginning.
         at: usize,
     },
+    /// A frame breaks a rule of HTTP/2.
+    Http2(http2::Violation),
     /// The stream ended inside a frame.
     Truncated {
         /// Bytes of the frame that had arrived.
@@ -244,6 +249,7 @@ impl fmt::Display for Reason {
                 write!(f, "checksum {received:#x} received, {computed:#x} computed")
             }
             Self::Stuffing { at } => write!(f, "byte stuffing broken at byte {at} of the frame"),
+            Self::Http2(violation) => violation.fmt(f),
             Self::Truncated { received, needed } => write!(
                 f,
                 "the stream ends inside a frame: {received} bytes received, at least {needed} needed"
