@@ -40,6 +40,7 @@
 mod bell;
 mod drain;
 pub mod file;
+pub mod http2;
 mod read;
 mod write;
 
