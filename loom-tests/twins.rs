@@ -40,8 +40,8 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "head_store_relaxed",
         file: "ring/consumer.rs",
-        from: ".head.store(position, Ordering::Release)",
-        to: ".head.store(position, Ordering::Relaxed)",
+        from: ".head.store(position.0, Ordering::Release)",
+        to: ".head.store(position.0, Ordering::Relaxed)",
         model: "one::reuse",
         says: WRITE_RACE,
     },
@@ -113,7 +113,7 @@ const TWINS: &[Twin] = &[
         name: "wipe_after_head",
         file: "ring/consumer.rs",
         from: "unsafe { self.region.wipe(self.head, len) };\n        self.head = position;",
-        to: "self.region.control().head.store(position, Ordering::Release);\n        \
+        to: "self.region.control().head.store(position.0, Ordering::Release);\n        \
              unsafe { self.region.wipe(self.head, len) };\n        self.head = position;",
         model: "one::reuse",
         says: WRITE_RACE,
@@ -138,8 +138,8 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "walk_beyond_a_lap",
         file: "ring/consumer.rs",
-        from: "if self.at.wrapping_sub(self.head) >= region.capacity() {",
-        to: "if self.at.wrapping_sub(self.head) > region.capacity() {",
+        from: "if self.at.since(self.head) >= region.capacity() {",
+        to: "if self.at.since(self.head) > region.capacity() {",
         model: "one::reuse",
         says: "left == right",
     },
@@ -155,12 +155,12 @@ const TWINS: &[Twin] = &[
         name: "many_claim_by_store",
         file: "ring/many.rs",
         from: "control.tail.compare_exchange_weak(
-                tail,
-                claim.end(),
+                tail.0,
+                claim.end().0,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             )",
-        to: "{ control.tail.store(claim.end(), Ordering::Relaxed); Ok::<usize, usize>(tail) }",
+        to: "{ control.tail.store(claim.end().0, Ordering::Relaxed); Ok::<_, crate::sync::PositionWord>(tail.0) }",
         model: "many::fan_in",
         says: WRITE_RACE,
     },

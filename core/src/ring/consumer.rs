@@ -1,6 +1,6 @@
 //! The side that draws from the ring.
 
-use super::{FIRST_POSITION, HEADER_LEN, MORE, PAD, memory::Region, record_len_max, span};
+use super::{HEADER_LEN, MORE, PAD, Position, memory::Region, record_len_max, span};
 use crate::sync::Ordering;
 
 /// Takes records out of a ring, in order; there is one for each ring.
@@ -11,9 +11,9 @@ use crate::sync::Ordering;
 pub struct Consumer<'r> {
     region: Region<'r>,
     /// All before it has been released. Invariant: `head <= walked`.
-    head: usize,
+    head: Position,
     /// All before it has been seen committed.
-    walked: usize,
+    walked: Position,
     #[cfg(feature = "alloc")]
     kept: Option<alloc::sync::Arc<super::heap::Shared>>,
 }
@@ -21,7 +21,7 @@ pub struct Consumer<'r> {
 /// A committed record's place. Valid until it is released.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    record: usize,
+    record: Position,
     pub(crate) len: usize,
     /// Whether the next place is of the same group; it is there already.
     #[allow(dead_code, reason = "the pump is to keep groups together")]
@@ -30,13 +30,13 @@ pub(crate) struct Place {
 
 impl Place {
     /// The position of the record's beginning.
-    pub(crate) fn begin(self) -> usize {
+    pub(crate) fn begin(self) -> Position {
         self.record
     }
 
     /// The position behind the record.
-    pub(crate) fn end(self) -> usize {
-        self.record.wrapping_add(span(self.len))
+    pub(crate) fn end(self) -> Position {
+        self.record.plus(span(self.len))
     }
 }
 
@@ -44,8 +44,8 @@ impl<'r> Consumer<'r> {
     pub(super) fn new(region: Region<'r>) -> Self {
         Self {
             region,
-            head: FIRST_POSITION,
-            walked: FIRST_POSITION,
+            head: Position::FIRST,
+            walked: Position::FIRST,
             #[cfg(feature = "alloc")]
             kept: None,
         }
@@ -116,7 +116,7 @@ impl<'r> Consumer<'r> {
         self.finds(self.walked)
     }
 
-    fn finds(&self, mut at: usize) -> bool {
+    fn finds(&self, mut at: Position) -> bool {
         Walk { head: self.head, at: &mut at }.next(self.region).is_some()
     }
 
@@ -139,7 +139,7 @@ impl<'r> Consumer<'r> {
     #[inline]
     pub(crate) fn put_back(&mut self, place: Place) {
         let (walked, end) = (self.walked, place.end());
-        debug_assert!(walked.wrapping_sub(end) <= walked.wrapping_sub(self.head), "put back");
+        debug_assert!(walked.since(end) <= walked.since(self.head), "put back");
         self.walked = place.record;
     }
 
@@ -147,12 +147,12 @@ impl<'r> Consumer<'r> {
     /// none.
     #[inline]
     pub(crate) fn bytes(&self, place: Place) -> &[u8] {
-        let from_head = place.record.wrapping_sub(self.head);
+        let from_head = place.record.since(self.head);
         if from_head >= self.region.capacity() {
             debug_assert!(false, "the record has been released");
             return &[];
         }
-        let payload = place.record.wrapping_add(HEADER_LEN);
+        let payload = place.record.plus(HEADER_LEN);
         // SAFETY: **ownership**: committed, as only `Walk` makes places, and
         // not released, so that nobody writes it; releasing takes `&mut self`.
         unsafe { self.region.bytes(payload, place.len) }
@@ -160,16 +160,16 @@ impl<'r> Consumer<'r> {
 
     /// The position behind the last record that was walked over.
     #[inline]
-    pub(crate) fn walked(&self) -> usize {
+    pub(crate) fn walked(&self) -> Position {
         self.walked
     }
 
     /// Gives everything before `position` back, which has been walked over;
     /// anything else is left alone.
     #[inline]
-    pub(crate) fn release_to(&mut self, position: usize) {
-        let len = position.wrapping_sub(self.head);
-        let walked = self.walked.wrapping_sub(self.head);
+    pub(crate) fn release_to(&mut self, position: Position) {
+        let len = position.since(self.head);
+        let walked = self.walked.since(self.head);
         debug_assert!(len <= walked, "released past what was read");
         if len == 0 || len > walked {
             return;
@@ -179,14 +179,14 @@ impl<'r> Consumer<'r> {
         unsafe { self.region.wipe(self.head, len) };
         self.head = position;
         // Release: pairs with the producer's Acquire load; the span is wiped.
-        self.region.control().head.store(position, Ordering::Release);
+        self.region.control().head.store(position.0, Ordering::Release);
         self.invariants();
     }
 
     /// Checks **room** as far as it has been walked, and `head <= walked`.
     #[inline]
     fn invariants(&self) {
-        let walked = self.walked.wrapping_sub(self.head);
+        let walked = self.walked.since(self.head);
         debug_assert!(walked <= self.region.capacity(), "room: {walked} bytes walked over");
     }
 }
@@ -201,8 +201,8 @@ impl Drop for Consumer<'_> {
 /// A walk over headers.
 #[derive(Debug)]
 struct Walk<'w> {
-    head: usize,
-    at: &'w mut usize,
+    head: Position,
+    at: &'w mut Position,
 }
 
 impl Walk<'_> {
@@ -210,7 +210,7 @@ impl Walk<'_> {
     fn next(&mut self, region: Region<'_>) -> Option<Place> {
         loop {
             // A whole lap ahead stands the first record again.
-            if self.at.wrapping_sub(self.head) >= region.capacity() {
+            if self.at.since(self.head) >= region.capacity() {
                 return None;
             }
             // SAFETY: **ownership**: the word is the consumer's, or it is
@@ -221,7 +221,7 @@ impl Walk<'_> {
             match header.load(Ordering::Acquire) {
                 0 => return None,
                 padding if padding & PAD != 0 => {
-                    *self.at = self.at.wrapping_add((padding & !PAD) as usize);
+                    *self.at = self.at.plus((padding & !PAD) as usize);
                 }
                 header => {
                     let (len, more) = ((header & !MORE) as usize - 1, header & MORE != 0);
@@ -247,7 +247,7 @@ impl<'c> Iterator for Records<'c> {
     #[inline]
     fn next(&mut self) -> Option<&'c [u8]> {
         let place = self.walk.next(self.region)?;
-        let payload = place.record.wrapping_add(HEADER_LEN);
+        let payload = place.record.plus(HEADER_LEN);
         // SAFETY: **ownership**: committed, and not released while the
         // consumer is borrowed.
         Some(unsafe { self.region.bytes(payload, place.len) })

@@ -14,6 +14,7 @@ use super::{
     producer::{put_inner_header, put_record},
     span,
 };
+use crate::sync::HeaderWord;
 
 impl<M: Mode> Producer<'_, M> {
     /// Copies `records` into the ring as one group: side by side, seen by the
@@ -50,7 +51,7 @@ impl<M: Mode> Producer<'_, M> {
     }
 
     /// `more` marks every header but the last.
-    fn push_several(&mut self, records: &[&[u8]], more: u32) -> Result<(), ReserveError> {
+    fn push_several(&mut self, records: &[&[u8]], more: HeaderWord) -> Result<(), ReserveError> {
         let Some((first, others)) = records.split_first() else { return Ok(()) };
         let spans = |total: usize, record: &&[u8]| total.saturating_add(span(record.len()));
         let len = records.iter().fold(0, spans) - HEADER_LEN;
@@ -66,11 +67,11 @@ impl<M: Mode> Producer<'_, M> {
         }
 
         self.state.mode.give_back(self.region, claim, len);
-        let mut end = claim.record().wrapping_add(span(len));
         let mut mark = 0;
         for record in others.iter().rev() {
-            end = end.wrapping_sub(span(record.len()));
-            put_inner_header(self.region, end, record.len(), mem::replace(&mut mark, more));
+            at -= span(record.len());
+            let position = claim.record().plus(at);
+            put_inner_header(self.region, position, record.len(), mem::replace(&mut mark, more));
         }
         put_record(self.region, claim, first.len(), mark);
         self.state.offers.accept(records.len() as u64);

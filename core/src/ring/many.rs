@@ -30,7 +30,7 @@
 //! needed of it is published as padding.
 
 use super::{
-    FIRST_POSITION, Producer, ReserveError,
+    Position, Producer, ReserveError,
     memory::Region,
     mode::{Claim, Mode},
     producer::put_padding,
@@ -40,19 +40,20 @@ use crate::sync::Ordering;
 
 /// The ring has many producers, of which each has a clone of the handle.
 ///
-/// Positions are machine words. On a 32-bit target a producer that is
-/// preempted between its look at the tail and its compare-and-swap while
-/// others push exactly 2^32 bytes, or a multiple, takes room that is not free;
-/// no way is known to do this by accident.
+/// Positions have 64 bits wherever the target can exchange as many at once,
+/// 32-bit x86 and ARMv7-A among them. On the others, microcontrollers mostly, a
+/// producer that is preempted between its look at the tail and its
+/// compare-and-swap while others push exactly 2^32 bytes, or a multiple, takes
+/// room that is not free; no way is known to do this by accident.
 #[derive(Debug)]
 pub struct Many {
     /// The consumer's head when this handle last loaded it: never past it.
-    head_seen: usize,
+    head_seen: Position,
 }
 
 impl Many {
     pub(super) fn new() -> Self {
-        Self { head_seen: FIRST_POSITION }
+        Self { head_seen: Position::FIRST }
     }
 }
 
@@ -64,22 +65,22 @@ impl Mode for Many {
         let capacity = region.capacity();
         // Relaxed: the tail says only where room begins. That the room has
         // been wiped is known from head.
-        let mut tail = control.tail.load(Ordering::Relaxed);
+        let mut tail = Position(control.tail.load(Ordering::Relaxed));
         loop {
             let claim = Claim::new(region, tail, len);
             let needed = claim.needed();
             // Others may have moved the tail further than the head that this
             // handle has seen allows.
-            let free = |head: usize| capacity.checked_sub(tail.wrapping_sub(head));
+            let free = |head: Position| capacity.checked_sub(tail.since(head));
             if free(self.head_seen).is_none_or(|free| needed > free) {
                 // Before the look at head: see `One`.
                 let abandoned = region.is_abandoned();
                 // Acquire: pairs with the consumer's Release store of head; what
                 // it released has been wiped.
-                self.head_seen = control.head.load(Ordering::Acquire);
+                self.head_seen = Position(control.head.load(Ordering::Acquire));
                 // Relaxed: as above. A tail that has moved was stale beside
                 // this head, which may be past it.
-                let now = control.tail.load(Ordering::Relaxed);
+                let now = Position(control.tail.load(Ordering::Relaxed));
                 if now != tail {
                     tail = now;
                     continue;
@@ -91,8 +92,8 @@ impl Mode for Many {
             }
             // Relaxed: one claimer at most gets a position, whatever the order.
             match control.tail.compare_exchange_weak(
-                tail,
-                claim.end(),
+                tail.0,
+                claim.end().0,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
@@ -105,14 +106,14 @@ impl Mode for Many {
                     );
                     return Ok(claim);
                 }
-                Err(now) => tail = now,
+                Err(now) => tail = Position(now),
             }
         }
     }
 
     #[inline]
     fn give_back(&mut self, region: Region<'_>, claim: Claim, len: usize) {
-        let rest = claim.record().wrapping_add(span(len));
+        let rest = claim.record().plus(span(len));
         // Before the record, so that a reader behind it does not stop here.
         put_padding(region, rest, span(claim.len) - span(len));
     }

@@ -36,9 +36,9 @@
 //!
 //! # Implementation
 //!
-//! Positions count bytes since the ring was made and wrap with the machine
-//! word; the capacity is a power of two, so `position & (capacity - 1)` is
-//! the place in memory. A record is a header word of four bytes and the
+//! Positions count bytes since the ring was made and wrap with their word; the
+//! capacity is a power of two, so `position & (capacity - 1)` is the place in
+//! memory. A record is a header word of four bytes and the
 //! payload, filled up to a multiple of four:
 //!
 //! ```text
@@ -84,6 +84,7 @@ mod many;
 mod memory;
 mod mode;
 mod one;
+mod position;
 mod producer;
 #[cfg(all(test, feature = "alloc", not(forebay_loom)))]
 mod tests;
@@ -98,29 +99,26 @@ pub use inline::Ring;
 pub use many::Many;
 pub use mode::Mode;
 pub use one::One;
+pub(crate) use position::Position;
 pub use producer::{Grant, Producer, ReserveError};
 
+use crate::sync::{AtomicBool, AtomicPosition, HeaderWord};
 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-use crate::sync::SwapUsize;
-use crate::sync::{AtomicBool, AtomicUsize};
+use crate::sync::{SwapPosition, SwapUsize};
 
 /// Bytes of a record's header word, and the alignment of records.
 const HEADER_LEN: usize = 4;
 /// Marks a header word as padding.
-const PAD: u32 = 1 << 31;
+const PAD: HeaderWord = 1 << (HeaderWord::BITS - 1);
 /// Marks the header of a record whose group has more records behind it.
-const MORE: u32 = 1 << 30;
+const MORE: HeaderWord = 1 << (HeaderWord::BITS - 2);
 
 /// The least capacity of a ring in bytes.
 pub const CAPACITY_MIN: usize = 16;
 /// The greatest capacity of a ring in bytes: a header word counts lengths, which
-/// are less than half of it, in 30 bits.
-pub const CAPACITY_MAX: usize = 1 << 30;
-
-/// Where positions begin. Tests and models begin just before the word wraps,
-/// two of the smallest records before the end of the memory.
-const FIRST_POSITION: usize =
-    if cfg!(any(test, forebay_loom)) { usize::MAX - (2 * span(4) - 1) } else { 0 };
+/// are less than half of it, in 30 bits; 16 KiB on 16-bit processors, where it
+/// has 14.
+pub const CAPACITY_MAX: usize = 1 << (HeaderWord::BITS - 2);
 
 /// The longest record in bytes that a ring of `capacity` bytes takes: half of
 /// it, less the header, so that a record fits wherever it falls.
@@ -181,11 +179,11 @@ impl<T> core::ops::Deref for Line<T> {
 #[derive(Debug)]
 struct Control {
     /// Stored by the consumer alone: all before it has been released.
-    head: Line<AtomicUsize>,
+    head: Line<AtomicPosition>,
     /// Moved by each of many producers: all before it has been claimed. One
     /// producer keeps its tail to itself.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-    tail: Line<SwapUsize>,
+    tail: Line<SwapPosition>,
     /// How many producers there are beside one. All words of a new ring are
     /// zero, so that a `static` takes no flash.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
@@ -201,9 +199,9 @@ macro_rules! control_new {
     ($($const:tt)?) => {
         $($const)? fn new() -> Self {
             Self {
-                head: Line(AtomicUsize::new(FIRST_POSITION)),
+                head: Line(AtomicPosition::new(Position::FIRST.0)),
                 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-                tail: Line(SwapUsize::new(FIRST_POSITION)),
+                tail: Line(SwapPosition::new(Position::FIRST.0)),
                 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
                 others: SwapUsize::new(0),
                 producer_gone: AtomicBool::new(false),
@@ -263,7 +261,7 @@ mod inline {
             const {
                 assert!(
                     check_capacity(N).is_ok(),
-                    "the capacity of a ring is a power of two from 16 bytes to 1 GiB"
+                    "the capacity of a ring is a power of two from CAPACITY_MIN to CAPACITY_MAX"
                 );
             }
             Self { control: Control::new(), split: SwapBool::new(false), memory: Inline::new() }

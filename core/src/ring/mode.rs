@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use super::{HEADER_LEN, ReserveError, memory::Region, span};
+use super::{HEADER_LEN, Position, ReserveError, memory::Region, span};
 
 /// Room that one grant owns: padding to the end of the memory, where the
 /// record would cross it, and the record.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     /// The position of the padding, or of the record where there is none.
-    pub(super) begin: usize,
+    pub(super) begin: Position,
     pub(super) padding: usize,
     /// The payload's length.
     pub(super) len: usize,
@@ -18,7 +18,7 @@ pub struct Claim {
 impl Claim {
     /// Room for a payload of `len` bytes from `begin` on.
     #[inline]
-    pub(super) fn new(region: Region<'_>, begin: usize, len: usize) -> Self {
+    pub(super) fn new(region: Region<'_>, begin: Position, len: usize) -> Self {
         let to_end = region.to_end(begin);
         Self { begin, padding: if span(len) > to_end { to_end } else { 0 }, len }
     }
@@ -31,21 +31,21 @@ impl Claim {
 
     /// The position of the record.
     #[inline]
-    pub(super) fn record(self) -> usize {
-        self.begin.wrapping_add(self.padding)
+    pub(super) fn record(self) -> Position {
+        self.begin.plus(self.padding)
     }
 
     /// The position of its payload.
     #[inline]
-    pub(super) fn payload(self) -> usize {
-        self.record().wrapping_add(HEADER_LEN)
+    pub(super) fn payload(self) -> Position {
+        self.record().plus(HEADER_LEN)
     }
 
     /// The position behind it.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
     #[inline]
-    pub(super) fn end(self) -> usize {
-        self.begin.wrapping_add(self.needed())
+    pub(super) fn end(self) -> Position {
+        self.begin.plus(self.needed())
     }
 }
 

@@ -10,7 +10,7 @@ use core::{
 };
 
 use super::{
-    PAD,
+    PAD, Position,
     memory::Region,
     mode::{Claim, Mode},
     one::One,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{Ledger, Offers},
-    sync::Ordering,
+    sync::{HeaderWord, Ordering},
 };
 
 /// Puts records into a ring.
@@ -204,17 +204,17 @@ impl<M: Mode> Grant<'_, M> {
 
 /// The header word of a record; `mark` is [`MORE`](super::MORE) or nothing.
 #[inline]
-fn header_of(len: usize, mark: u32) -> u32 {
-    // The length is less than half of a capacity of 30 bits.
+fn header_of(len: usize, mark: HeaderWord) -> HeaderWord {
+    // The length is less than half of the greatest capacity.
     #[allow(clippy::cast_possible_truncation)]
-    let len = len as u32;
+    let len = len as HeaderWord;
     (len + 1) | mark
 }
 
 /// Publishes the first `len` bytes of a claim as a record, and with it the
 /// records behind it that are in the claim.
 #[inline]
-pub(super) fn put_record(region: Region<'_>, claim: Claim, len: usize, mark: u32) {
+pub(super) fn put_record(region: Region<'_>, claim: Claim, len: usize, mark: HeaderWord) {
     put_header(region, claim.record(), header_of(len, mark));
     // After the record's header, so that a reader that sees the padding sees
     // the record.
@@ -223,16 +223,16 @@ pub(super) fn put_record(region: Region<'_>, claim: Claim, len: usize, mark: u32
 
 /// Publishes padding of `len` bytes, if that is any.
 #[inline]
-pub(super) fn put_padding(region: Region<'_>, position: usize, len: usize) {
+pub(super) fn put_padding(region: Region<'_>, position: Position, len: usize) {
     if len > 0 {
-        // At most a capacity of 30 bits.
+        // Less than the greatest capacity.
         #[allow(clippy::cast_possible_truncation)]
-        put_header(region, position, PAD | len as u32);
+        put_header(region, position, PAD | len as HeaderWord);
     }
 }
 
 #[inline]
-fn put_header(region: Region<'_>, position: usize, value: u32) {
+fn put_header(region: Region<'_>, position: Position, value: HeaderWord) {
     // SAFETY: **ownership**: the word is in the span of a claim; the consumer
     // at most loads it, atomically.
     let header = unsafe { region.header(position) };
@@ -241,7 +241,12 @@ fn put_header(region: Region<'_>, position: usize, value: u32) {
 }
 
 /// Stores the header of a record that is not the first of its claim.
-pub(super) fn put_inner_header(region: Region<'_>, position: usize, len: usize, mark: u32) {
+pub(super) fn put_inner_header(
+    region: Region<'_>,
+    position: Position,
+    len: usize,
+    mark: HeaderWord,
+) {
     // SAFETY: **ownership**: the word is in the span of a claim.
     let header = unsafe { region.header(position) };
     // Relaxed: the claim's first header is stored behind it and publishes it.
