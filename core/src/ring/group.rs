@@ -8,12 +8,7 @@
 
 use core::mem;
 
-use super::{
-    HEADER_LEN, MORE, Producer, ReserveError,
-    mode::Mode,
-    producer::{put_inner_header, put_record},
-    span,
-};
+use super::{HEADER_LEN, MORE, Producer, ReserveError, mode::Mode, span};
 use crate::sync::HeaderWord;
 
 impl<M: Mode> Producer<'_, M> {
@@ -55,26 +50,18 @@ impl<M: Mode> Producer<'_, M> {
         let Some((first, others)) = records.split_first() else { return Ok(()) };
         let spans = |total: usize, record: &&[u8]| total.saturating_add(span(record.len()));
         let len = records.iter().fold(0, spans) - HEADER_LEN;
-        let claim = self.claim(len, records.len() as u64)?;
-
-        // SAFETY: **ownership**: claimed, and lent to nobody else. The headers
-        // in between are looked at by nobody before the first is there.
-        let bytes = unsafe { self.region.bytes_mut(claim.payload(), len) };
+        let mut grant = self.grant(len, records.len() as u64)?;
         let mut at = 0;
         for record in records {
-            bytes[at..at + record.len()].copy_from_slice(record);
+            grant[at..at + record.len()].copy_from_slice(record);
             at += span(record.len());
         }
-
-        self.state.mode.give_back(self.region, claim, len);
         let mut mark = 0;
         for record in others.iter().rev() {
             at -= span(record.len());
-            let position = claim.record().plus(at);
-            put_inner_header(self.region, position, record.len(), mem::replace(&mut mark, more));
+            grant.put_inner_header(at, record.len(), mem::replace(&mut mark, more));
         }
-        put_record(self.region, claim, first.len(), mark);
-        self.state.offers.accept(records.len() as u64);
+        grant.publish_all(first.len(), mark, records.len() as u64);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull, slice};
 
 use super::{Control, HEADER_LEN, Position};
-use crate::sync::{AtomicHeader, Ordering};
+use crate::sync::{AtomicHeader, AtomicPosition, Ordering};
 
 /// Memory of a constant size, in place. `align(8)` keeps header words aligned.
 #[cfg(not(forebay_loom))]
@@ -138,6 +138,12 @@ impl<'r> Region<'r> {
         // SAFETY: the invariant; the ring lives while this region's holder
         // does.
         unsafe { self.control.as_ref() }
+    }
+
+    /// All before it is free. Who may move it: see **ownership**.
+    #[inline]
+    pub(super) fn head(&self) -> &AtomicPosition {
+        &self.control().front.head
     }
 
     /// Whether the consumer is gone.

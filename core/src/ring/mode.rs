@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{HEADER_LEN, Position, ReserveError, memory::Region, span};
+use crate::ledger::Ledger;
 
 /// Room that one grant owns: padding to the end of the memory, where the
 /// record would cross it, and the record.
@@ -49,11 +50,17 @@ impl Claim {
     }
 }
 
-/// How producers share a ring: [`One`](super::One) or [`Many`](super::Many).
+/// How producers share a ring: [`One`](super::One), [`Many`](super::Many) or
+/// [`Overwrite`](super::Overwrite).
 ///
-/// Sealed: the two are all there are.
+/// Sealed: the three are all there are.
 #[allow(private_interfaces)]
 pub trait Mode: fmt::Debug + Sized {
+    /// Whether producers drop the oldest records, so that the consumer must
+    /// hold the head while it has records.
+    #[doc(hidden)]
+    const OVERWRITES: bool = false;
+
     /// Takes room for a record of `len` bytes, which fits an empty ring
     /// wherever it falls. From then on it is owned by one grant.
     #[doc(hidden)]
@@ -71,4 +78,24 @@ pub trait Mode: fmt::Debug + Sized {
     /// Takes the leave of a handle into account; whether it was the last.
     #[doc(hidden)]
     fn leaves_last(region: Region<'_>) -> bool;
+
+    /// Takes note that `records` were refused.
+    #[doc(hidden)]
+    #[inline]
+    fn refused(&mut self, _error: ReserveError, _records: u64) {}
+
+    /// What only this mode counts.
+    #[doc(hidden)]
+    #[inline]
+    fn losses(&self) -> Ledger {
+        Ledger::default()
+    }
+}
+
+/// A [`Mode`] of several producers, whose handles can be cloned.
+pub trait Joins: Mode {
+    /// The mode of one more handle.
+    #[doc(hidden)]
+    #[must_use]
+    fn another(&self) -> Self;
 }

@@ -77,7 +77,7 @@ impl Mode for One {
             let abandoned = region.is_abandoned();
             // Acquire: pairs with the consumer's Release store of head; what it
             // released has been wiped.
-            self.head_seen = Position(region.control().head.load(Ordering::Acquire));
+            self.head_seen = Position(region.head().load(Ordering::Acquire));
             let free = self.free(region);
             if needed > free {
                 return Err(ReserveError::no_room(needed, free, abandoned));
