@@ -124,6 +124,51 @@ pub(super) fn groups() {
     .expect(30, [(false, 0, 3), (true, 0, 3), (true, 2, 0), (true, 2, 1), (true, 2, 3)]);
 }
 
+/// Two producers and the consumer at once.
+pub(super) fn all_together() {
+    explore(|| {
+        let (mut first, mut consumer) = heap::overwriting(16).unwrap();
+        first.push(b"0000").unwrap();
+        first.push(b"1111").unwrap();
+        let mut second = first.clone();
+        let threads = [
+            thread::spawn(move || (push(&mut first, b"2222"), first.ledger())),
+            thread::spawn(move || (push(&mut second, b"3333"), second.ledger())),
+        ];
+        let mut taken = Vec::new();
+        let count = take(&mut consumer, &mut taken);
+        let [first, second] = threads.map(|thread| thread.join().unwrap());
+        take(&mut consumer, &mut taken);
+        let ledger = first.1 + second.1;
+        assert!(ledger.balances(taken.len() as u64), "{ledger}, taken {taken:?}");
+        let mut sorted = taken.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!(sorted.len(), taken.len(), "{taken:?}");
+        (first.0, second.0, ledger.overwritten, count)
+    })
+    .expect(
+        300_000,
+        [
+            ("busy", "busy", 0, 2),
+            ("busy", "pushed", 0, 2),
+            ("busy", "pushed", 1, 0),
+            ("busy", "pushed", 1, 1),
+            ("busy", "pushed", 1, 2),
+            ("pushed", "busy", 0, 2),
+            ("pushed", "busy", 1, 0),
+            ("pushed", "busy", 1, 1),
+            ("pushed", "busy", 1, 2),
+            ("pushed", "pushed", 0, 2),
+            ("pushed", "pushed", 1, 1),
+            ("pushed", "pushed", 1, 2),
+            ("pushed", "pushed", 2, 0),
+            ("pushed", "pushed", 2, 1),
+            ("pushed", "pushed", 2, 2),
+        ],
+    );
+}
+
 /// A record that is claimed and not committed stays where it is.
 pub(super) fn uncommitted() {
     explore(|| {

@@ -26,5 +26,5 @@ macro_rules! explored {
 explored! {
     one_producer: one { publish group reuse wrap all_together no_commit producer_leaves consumer_leaves }
     many_producers: many { fan_in batches last_room out_of_order dropped producers_leave }
-    overwriting: overwrite { reader two uncommitted groups consumer_leaves producers_leave }
+    overwriting: overwrite { reader two all_together uncommitted groups consumer_leaves producers_leave }
 }
