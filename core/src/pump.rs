@@ -457,6 +457,8 @@ where
             }
             served = true;
         }
+        // Now, as a ring that is overwritten waits for it.
+        self.release_lane(lane);
         if served && lane == self.turn {
             self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
         }
@@ -482,17 +484,31 @@ where
 
     /// Releases each ring up to its first record that is still lent.
     fn release(&mut self) {
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let lent = self.stage.lent().find(|lent| lent.lane == index);
-            let position = lent.map_or(lane.walked(), |lent| lent.place.begin());
-            lane.release_to(position);
+        for index in 0..self.lanes.len() {
+            self.release_lane(index);
+        }
+    }
+
+    /// Releases one of them; without lent records it may be overwritten again.
+    fn release_lane(&mut self, index: usize) {
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        match self.stage.lent().find(|lent| lent.lane == index) {
+            Some(lent) => lane.release_to(lent.place.begin()),
+            None => lane.release_walked(),
         }
     }
 }
 
 /// `Default` is not const.
-const EMPTY: Ledger =
-    Ledger { offered: 0, accepted: 0, refused: 0, delivered: 0, overwritten: 0, undeliverable: 0 };
+const EMPTY: Ledger = Ledger {
+    offered: 0,
+    accepted: 0,
+    refused: 0,
+    busy: 0,
+    delivered: 0,
+    overwritten: 0,
+    undeliverable: 0,
+};
 
 /// The sink took no byte and did not say that it was blocked: it will never
 /// take any.
