@@ -131,7 +131,7 @@ const TWINS: &[Twin] = &[
         file: "ring/producer.rs",
         from: "let mut grant = self.reserve(record.len())?;",
         to: "let mut grant = self.reserve(record.len())?;\n        \
-             put_record(grant.region, grant.claim, record.len());",
+             put_record(grant.region, grant.claim, record.len(), 0);",
         model: "one::publish",
         says: READ_RACE,
     },
@@ -207,9 +207,9 @@ const TWINS: &[Twin] = &[
 const EQUIVALENT: &[Twin] = &[Twin {
     name: "padding_before_the_record",
     file: "ring/producer.rs",
-    from: "put_header(region, claim.record(), len as u32 + 1);",
+    from: "put_header(region, claim.record(), header_of(len, mark));",
     to: "put_padding(region, claim.begin, claim.padding);\n    \
-         put_header(region, claim.record(), len as u32 + 1);\n    \
+         put_header(region, claim.record(), header_of(len, mark));\n    \
          return;",
     model: "one::wrap",
     says: "",

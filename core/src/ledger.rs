@@ -76,13 +76,13 @@ pub(crate) struct Offers {
 
 impl Offers {
     #[inline]
-    pub(crate) fn accept(&mut self) {
-        self.accepted += 1;
+    pub(crate) fn accept(&mut self, messages: u64) {
+        self.accepted += messages;
     }
 
     #[cold]
-    pub(crate) fn refuse(&mut self) {
-        self.refused += 1;
+    pub(crate) fn refuse(&mut self, messages: u64) {
+        self.refused += messages;
     }
 
     pub(crate) fn ledger(self) -> Ledger {

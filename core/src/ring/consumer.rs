@@ -1,6 +1,6 @@
 //! The side that draws from the ring.
 
-use super::{FIRST_POSITION, HEADER_LEN, PAD, memory::Region, record_len_max, span};
+use super::{FIRST_POSITION, HEADER_LEN, MORE, PAD, memory::Region, record_len_max, span};
 use crate::sync::Ordering;
 
 /// Takes records out of a ring, in order; there is one for each ring.
@@ -23,6 +23,9 @@ pub struct Consumer<'r> {
 pub(crate) struct Place {
     record: usize,
     pub(crate) len: usize,
+    /// Whether the next place is of the same group; it is there already.
+    #[allow(dead_code, reason = "the pump is to keep groups together")]
+    pub(crate) more: bool,
 }
 
 impl Place {
@@ -131,11 +134,12 @@ impl<'r> Consumer<'r> {
         place
     }
 
-    /// Undoes the last [`next_place`](Consumer::next_place), which gave
-    /// `place`.
+    /// Undoes [`next_place`](Consumer::next_place) back to the one that gave
+    /// `place`, which has not been released.
     #[inline]
     pub(crate) fn put_back(&mut self, place: Place) {
-        debug_assert_eq!(self.walked, place.end());
+        let (walked, end) = (self.walked, place.end());
+        debug_assert!(walked.wrapping_sub(end) <= walked.wrapping_sub(self.head), "put back");
         self.walked = place.record;
     }
 
@@ -219,8 +223,9 @@ impl Walk<'_> {
                 padding if padding & PAD != 0 => {
                     *self.at = self.at.wrapping_add((padding & !PAD) as usize);
                 }
-                len_and_one => {
-                    let place = Place { record: *self.at, len: len_and_one as usize - 1 };
+                header => {
+                    let (len, more) = ((header & !MORE) as usize - 1, header & MORE != 0);
+                    let place = Place { record: *self.at, len, more };
                     *self.at = place.end();
                     return Some(place);
                 }

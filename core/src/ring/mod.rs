@@ -47,6 +47,7 @@
 //!              |<------ at most the capacity ---->|
 //!
 //!   record:  | payload length + 1 | payload ... | fill to 4 |
+//!            (and a bit when more of its group follows)
 //!   padding: | PAD | span         | zeros ...               |
 //!            (to the end of memory, before a record that would wrap, and
 //!             what one of many producers claimed and did not need)
@@ -75,6 +76,7 @@
 compile_error!("the feature `alloc` needs `alloc::sync::Arc`, which this target does not have");
 
 mod consumer;
+mod group;
 #[cfg(feature = "alloc")]
 pub mod heap;
 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
@@ -104,13 +106,15 @@ use crate::sync::{AtomicBool, AtomicUsize};
 
 /// Bytes of a record's header word, and the alignment of records.
 const HEADER_LEN: usize = 4;
-/// Marks a header word as padding to the end of the memory.
+/// Marks a header word as padding.
 const PAD: u32 = 1 << 31;
+/// Marks the header of a record whose group has more records behind it.
+const MORE: u32 = 1 << 30;
 
 /// The least capacity of a ring in bytes.
 pub const CAPACITY_MIN: usize = 16;
-/// The greatest capacity of a ring in bytes: a header word counts spans in 31
-/// bits.
+/// The greatest capacity of a ring in bytes: a header word counts lengths, which
+/// are less than half of it, in 30 bits.
 pub const CAPACITY_MAX: usize = 1 << 30;
 
 /// Where positions begin. Tests and models begin just before the word wraps,

@@ -41,7 +41,7 @@ pub struct Producer<'r, M: Mode = One> {
 #[derive(Debug)]
 pub(super) struct State<M> {
     pub(super) mode: M,
-    offers: Offers,
+    pub(super) offers: Offers,
 }
 
 impl<'r, M: Mode> Producer<'r, M> {
@@ -82,19 +82,23 @@ impl<'r, M: Mode> Producer<'r, M> {
     /// gone. Each is counted as refused.
     #[inline]
     pub fn reserve(&mut self, len: usize) -> Result<Grant<'_, M>, ReserveError> {
+        let claim = self.claim(len, 1)?;
+        Ok(Grant { region: self.region, state: &mut self.state, claim })
+    }
+
+    /// Takes room of `len` bytes, or counts `records` as refused.
+    #[inline]
+    pub(super) fn claim(&mut self, len: usize, records: u64) -> Result<Claim, ReserveError> {
         let len_max = self.record_len_max();
         let claim = if len > len_max {
             Err(ReserveError::TooLong { len, len_max })
         } else {
             self.state.mode.claim(self.region, len)
         };
-        match claim {
-            Ok(claim) => Ok(Grant { region: self.region, state: &mut self.state, claim }),
-            Err(error) => {
-                self.state.offers.refuse();
-                Err(error)
-            }
+        if claim.is_err() {
+            self.state.offers.refuse(records);
         }
+        claim
     }
 
     /// Copies `record` into the ring and commits it.
@@ -192,18 +196,26 @@ impl<M: Mode> Grant<'_, M> {
     #[inline]
     fn publish(self, len: usize) {
         self.state.mode.give_back(self.region, self.claim, len);
-        put_record(self.region, self.claim, len);
-        self.state.offers.accept();
+        put_record(self.region, self.claim, len, 0);
+        self.state.offers.accept(1);
         core::mem::forget(self);
     }
 }
 
-/// Publishes the first `len` bytes of a claim as a record.
+/// The header word of a record; `mark` is [`MORE`](super::MORE) or nothing.
 #[inline]
-fn put_record(region: Region<'_>, claim: Claim, len: usize) {
-    // The length is at most half of a capacity of 31 bits.
+fn header_of(len: usize, mark: u32) -> u32 {
+    // The length is less than half of a capacity of 30 bits.
     #[allow(clippy::cast_possible_truncation)]
-    put_header(region, claim.record(), len as u32 + 1);
+    let len = len as u32;
+    (len + 1) | mark
+}
+
+/// Publishes the first `len` bytes of a claim as a record, and with it the
+/// records behind it that are in the claim.
+#[inline]
+pub(super) fn put_record(region: Region<'_>, claim: Claim, len: usize, mark: u32) {
+    put_header(region, claim.record(), header_of(len, mark));
     // After the record's header, so that a reader that sees the padding sees
     // the record.
     put_padding(region, claim.begin, claim.padding);
@@ -213,7 +225,7 @@ fn put_record(region: Region<'_>, claim: Claim, len: usize) {
 #[inline]
 pub(super) fn put_padding(region: Region<'_>, position: usize, len: usize) {
     if len > 0 {
-        // At most a capacity of 31 bits.
+        // At most a capacity of 30 bits.
         #[allow(clippy::cast_possible_truncation)]
         put_header(region, position, PAD | len as u32);
     }
@@ -226,6 +238,14 @@ fn put_header(region: Region<'_>, position: usize, value: u32) {
     let header = unsafe { region.header(position) };
     // Release: pairs with the consumer's Acquire load; the payload is written.
     header.store(value, Ordering::Release);
+}
+
+/// Stores the header of a record that is not the first of its claim.
+pub(super) fn put_inner_header(region: Region<'_>, position: usize, len: usize, mark: u32) {
+    // SAFETY: **ownership**: the word is in the span of a claim.
+    let header = unsafe { region.header(position) };
+    // Relaxed: the claim's first header is stored behind it and publishes it.
+    header.store(header_of(len, mark), Ordering::Relaxed);
 }
 
 impl<M: Mode> Drop for Grant<'_, M> {
@@ -270,7 +290,7 @@ pub enum ReserveError {
     },
     /// Longer than any record that fits.
     TooLong {
-        /// The record's length in bytes.
+        /// The length in bytes of the record, or of the group.
         len: usize,
         /// The longest that fits.
         len_max: usize,

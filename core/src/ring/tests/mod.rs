@@ -6,6 +6,7 @@
 extern crate std;
 
 mod edges;
+mod groups;
 mod handles;
 mod many;
 mod oracle;
