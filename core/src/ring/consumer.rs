@@ -24,7 +24,6 @@ pub(crate) struct Place {
     record: usize,
     pub(crate) len: usize,
     /// Whether the next place is of the same group; it is there already.
-    #[allow(dead_code, reason = "the pump is to keep groups together")]
     pub(crate) more: bool,
 }
 
