@@ -279,8 +279,9 @@ where
     }
 
     /// Adds a ring to drain, from the oldest record that has not been
-    /// released, and returns the lane's number. With all lanes taken, the lane
-    /// of a ring that is [finished](Consumer::is_finished) is given to it.
+    /// released, and returns the lane's number. The lane of a ring that is
+    /// [finished](Consumer::is_finished), and of which nothing is in the batch
+    /// any more, is given to it.
     ///
     /// A fill takes records of a priority when it finds none of a higher one;
     /// what is in the batch already stays before them. A lane that is never
@@ -312,20 +313,16 @@ where
     ) -> Result<usize, Consumer<'r>> {
         // Back to the records that were looked at and not released.
         consumer.release(0);
-        let lane = self.lanes.len();
-        match self.lanes.push(Lane::new(consumer, priority)) {
-            Ok(()) => Ok(lane),
-            Err(new) => {
-                let finished = (0..LANES).find(|lane| self.lane_is_finished(*lane));
-                match finished.and_then(|lane| Some((lane, self.lanes.get_mut(lane)?))) {
-                    Some((lane, old)) => {
-                        *old = new;
-                        Ok(lane)
-                    }
-                    None => Err(new.consumer),
-                }
-            }
+        let finished = (0..self.lanes.len()).find(|lane| self.lane_is_finished(*lane));
+        let new = Lane::new(consumer, priority);
+        if let Some((lane, old)) = finished.and_then(|lane| Some((lane, self.lanes.get_mut(lane)?)))
+        {
+            *old = new;
+            return Ok(lane);
         }
+        let lane = self.lanes.len();
+        self.lanes.push(new).map_err(|new| new.consumer)?;
+        Ok(lane)
     }
 
     /// Takes committed records into the batch and lends what is to be
