@@ -122,8 +122,8 @@ pub struct Pump<'r, F, B, const LANES: usize, const SLICES: usize = 33> {
     lanes: Vec<Lane<'r>, LANES>,
     stage: Stage<LanePlace, B, SLICES>,
     runs: Runs<LANES>,
-    /// The lane of a group of which a part has been taken.
-    group: Option<usize>,
+    /// The first record that has not been taken of a group of which a part has.
+    group: Option<LanePlace>,
     inserted: u64,
     borrow_from: usize,
     frames_max: usize,
@@ -556,5 +556,12 @@ where
 }
 
 /// `Default` is not const.
-const EMPTY: Ledger =
-    Ledger { offered: 0, accepted: 0, refused: 0, delivered: 0, overwritten: 0, undeliverable: 0 };
+const EMPTY: Ledger = Ledger {
+    offered: 0,
+    accepted: 0,
+    refused: 0,
+    busy: 0,
+    delivered: 0,
+    overwritten: 0,
+    undeliverable: 0,
+};

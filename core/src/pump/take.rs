@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     frame::Encode,
-    ring::{Consumer, Place},
+    ring::Place,
     stage::{Refused, StageMark},
 };
 
@@ -67,7 +67,7 @@ where
         loop {
             if LANES == 1 {
                 // One lane has no order, and its pump no code for it.
-                self.take_lane(0, usize::MAX, true);
+                self.take_records(0, usize::MAX, true);
             } else if self.take_group_rest() {
                 self.take_lanes();
             }
@@ -84,24 +84,20 @@ where
     /// Takes what is left of a group of which a part has been taken; whether
     /// anything else may be taken now.
     fn take_group_rest(&mut self) -> bool {
-        while let Some(lane) = self.group {
-            if self.is_full() {
-                return false;
-            }
-            // All of a group is committed at once; its rest can only have been
-            // overwritten.
-            let Some(place) = self.next_place(lane) else {
-                self.group = None;
-                break;
-            };
-            if !self.put(lane, place) {
+        while let Some(LanePlace { lane, .. }) = self.group {
+            // All of a group is committed at once, and held until it has been
+            // taken.
+            let Some(place) = self.next_place(lane) else { break };
+            if self.is_full() || !self.put(lane, place) {
                 self.put_back(lane, place);
+                self.group = Some(LanePlace { lane, place });
                 return false;
             }
             if !place.more {
-                self.group = None;
+                break;
             }
         }
+        self.group = None;
         true
     }
 
@@ -148,6 +144,13 @@ where
     /// Takes records of one lane until they take `share` bytes of the buffer;
     /// how far, and whether one was taken or there was none.
     fn take_lane(&mut self, lane: usize, share: usize, its_turn: bool) -> (Took, bool) {
+        let took = self.take_records(lane, share, its_turn);
+        // Now, as a ring that is overwritten waits for it.
+        self.release_lane(lane);
+        took
+    }
+
+    fn take_records(&mut self, lane: usize, share: usize, its_turn: bool) -> (Took, bool) {
         let free = self.stage.free();
         let mut served = false;
         while free - self.stage.free() < share {
@@ -195,14 +198,13 @@ where
         let before = self.mark(lane);
         let mut place = first;
         while !self.is_full() && self.put(lane, place) {
-            // What is left of it may have been overwritten meanwhile.
             let next = if place.more { self.next_place(lane) } else { None };
             let Some(next) = next else { return Put::Taken };
             place = next;
         }
         if was_empty {
             self.put_back(lane, place);
-            self.group = Some(lane);
+            self.group = Some(LanePlace { lane, place });
             return Put::Part;
         }
         self.cut(lane, &before);
@@ -272,10 +274,19 @@ where
 
     /// Releases each ring up to its first record that is still lent.
     pub(super) fn release(&mut self) {
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let lent = self.stage.lent().find(|lent| lent.lane == index);
-            let position = lent.map_or(lane.consumer.walked(), |lent| lent.place.begin());
-            Consumer::release_to(&mut lane.consumer, position);
+        for index in 0..self.lanes.len() {
+            self.release_lane(index);
+        }
+    }
+
+    /// Releases one of them. Without lent records, and but for the rest of a
+    /// group, it may be overwritten again.
+    pub(super) fn release_lane(&mut self, index: usize) {
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        let group = if LANES > 1 { self.group } else { None };
+        match self.stage.lent().chain(group).find(|held| held.lane == index) {
+            Some(held) => lane.consumer.release_to(held.place.begin()),
+            None => lane.consumer.release_walked(),
         }
     }
 }

@@ -61,14 +61,19 @@ where
             }
         });
         drop(cargo);
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(first) = lane.consumer.next_place() else { continue };
-            let mut next = Some(first);
-            while let Some(place) = next {
-                show(index, Undelivered::Message(lane.consumer.bytes(place)));
-                next = lane.consumer.next_place();
+        for index in 0..self.lanes.len() {
+            if let Some(lane) = self.lanes.get_mut(index)
+                && let Some(first) = lane.consumer.next_place()
+            {
+                let mut next = Some(first);
+                while let Some(place) = next {
+                    show(index, Undelivered::Message(lane.consumer.bytes(place)));
+                    next = lane.consumer.next_place();
+                }
+                lane.consumer.put_back(first);
             }
-            lane.consumer.put_back(first);
+            // A ring that is overwritten was held meanwhile.
+            self.release_lane(index);
         }
     }
 }

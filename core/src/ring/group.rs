@@ -8,12 +8,8 @@
 
 use core::mem;
 
-use super::{
-    HEADER_LEN, MORE, Producer, ReserveError,
-    mode::Mode,
-    producer::{put_inner_header, put_record},
-    span,
-};
+use super::{HEADER_LEN, MORE, Producer, ReserveError, mode::Mode, span};
+use crate::sync::HeaderWord;
 
 impl<M: Mode> Producer<'_, M> {
     /// Copies `records` into the ring as one group: side by side, seen by the
@@ -50,30 +46,22 @@ impl<M: Mode> Producer<'_, M> {
     }
 
     /// `more` marks every header but the last.
-    fn push_several(&mut self, records: &[&[u8]], more: u32) -> Result<(), ReserveError> {
+    fn push_several(&mut self, records: &[&[u8]], more: HeaderWord) -> Result<(), ReserveError> {
         let Some((first, others)) = records.split_first() else { return Ok(()) };
         let spans = |total: usize, record: &&[u8]| total.saturating_add(span(record.len()));
         let len = records.iter().fold(0, spans) - HEADER_LEN;
-        let claim = self.claim(len, records.len() as u64)?;
-
-        // SAFETY: **ownership**: claimed, and lent to nobody else. The headers
-        // in between are looked at by nobody before the first is there.
-        let bytes = unsafe { self.region.bytes_mut(claim.payload(), len) };
+        let mut grant = self.grant(len, records.len() as u64)?;
         let mut at = 0;
         for record in records {
-            bytes[at..at + record.len()].copy_from_slice(record);
+            grant[at..at + record.len()].copy_from_slice(record);
             at += span(record.len());
         }
-
-        self.state.mode.give_back(self.region, claim, len);
-        let mut end = claim.record().wrapping_add(span(len));
         let mut mark = 0;
         for record in others.iter().rev() {
-            end = end.wrapping_sub(span(record.len()));
-            put_inner_header(self.region, end, record.len(), mem::replace(&mut mark, more));
+            at -= span(record.len());
+            grant.put_inner_header(at, record.len(), mem::replace(&mut mark, more));
         }
-        put_record(self.region, claim, first.len(), mark);
-        self.state.offers.accept(records.len() as u64);
+        grant.publish_all(first.len(), mark, records.len() as u64);
         Ok(())
     }
 }

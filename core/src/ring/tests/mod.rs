@@ -10,6 +10,7 @@ mod groups;
 mod handles;
 mod many;
 mod oracle;
+mod overwrite;
 mod stress;
 
 use super::*;
