@@ -466,17 +466,21 @@ fn many_threads_share_one_connection() {
 #[test]
 fn a_sleeping_driver_is_woken() {
     let _held = watchdog("a sleeping HTTP/2 driver");
-    let (mut reader, pipe) = io::pipe().unwrap();
-    let (writer, mut driver) = writer(Limits::default(), WriteSink::new(pipe));
-    thread::scope(|threads| {
-        threads.spawn(|| driver.run().unwrap());
-        for number in 0..1_000_u64 {
-            let data = number.to_be_bytes();
-            writer.control(&Frame::Ping { ack: false, data }).unwrap();
-            let mut bytes = [0; 17];
-            reader.read_exact(&mut bytes).unwrap();
-            assert_eq!(Frame::parse(&bytes), Ok(Frame::Ping { ack: false, data }));
-        }
-        drop(writer);
-    });
+    for round in 0..200_u64 {
+        let (mut reader, pipe) = io::pipe().unwrap();
+        let (writer, mut driver) = writer(Limits::default(), WriteSink::new(pipe));
+        thread::scope(|threads| {
+            threads.spawn(|| driver.run().unwrap());
+            for number in 0..round {
+                let data = number.to_be_bytes();
+                writer.control(&Frame::Ping { ack: false, data }).unwrap();
+                let mut bytes = [0; 17];
+                reader.read_exact(&mut bytes).unwrap();
+                assert_eq!(Frame::parse(&bytes), Ok(Frame::Ping { ack: false, data }));
+            }
+            // Often it sleeps by now, and sometimes it does not yet.
+            (0..round).for_each(|_| thread::yield_now());
+            drop(writer);
+        });
+    }
 }
