@@ -39,6 +39,7 @@
 
 mod bell;
 mod drain;
+pub mod file;
 pub mod http2;
 mod read;
 mod write;
