@@ -174,7 +174,7 @@ impl Flight {
     #[must_use]
     pub fn slices(&self) -> Slices<'_> {
         let mut skip = self.front_sent;
-        let mut slices = Slices(heapless::Vec::new());
+        let mut slices = Slices { slices: [&[]; SLICES_MAX], len: 0 };
         for piece in self.pieces.iter().take(SLICES_MAX) {
             let bytes = match piece {
                 Piece::Staged { begin, end } => {
@@ -182,8 +182,8 @@ impl Flight {
                 }
                 Piece::Lent(payload) => payload.as_bytes(),
             };
-            // As many as there is room for are taken.
-            let _ = slices.0.push(&bytes[skip..]);
+            slices.slices[slices.len] = &bytes[skip..];
+            slices.len += 1;
             skip = 0;
         }
         slices
@@ -257,13 +257,16 @@ impl Flight {
 }
 
 /// What is to leave, in order, as slices.
-#[derive(Debug)]
-pub struct Slices<'f>(heapless::Vec<&'f [u8], SLICES_MAX>);
+#[derive(Clone, Copy, Debug)]
+pub struct Slices<'f> {
+    slices: [&'f [u8]; SLICES_MAX],
+    len: usize,
+}
 
 impl<'f> Deref for Slices<'f> {
     type Target = [&'f [u8]];
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.slices[..self.len]
     }
 }
