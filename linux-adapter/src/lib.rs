@@ -38,7 +38,10 @@
 
 mod fd_sink;
 mod send_buffer;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod unsent;
+pub mod uring;
 
 pub use fd_sink::{FdSink, FdSinkCounts, Kind, PIPE_BUF};
 pub use send_buffer::{AutoTune, SendBuffer};
