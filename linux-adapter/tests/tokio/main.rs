@@ -165,7 +165,7 @@ fn errors_of_the_kernel_are_surfaced() {
 fn a_thousand_transfers_at_once() {
     let directory = Directory::new();
     let paths: Vec<PathBuf> =
-        (0..1000).map(|number| directory.file(&format!("{number}"), 100_000 + number)).collect();
+        (0..1000).map(|number| directory.file(&format!("{number}"), 70_000 + number)).collect();
     rustix::fs::syncfs(fs::File::open(&paths[0]).unwrap()).unwrap();
     for config in [Config::new(), all_by_ring().queue_depth(16).buffers(24)] {
         everywhere(&config, async |files| {
@@ -184,7 +184,7 @@ fn a_thousand_transfers_at_once() {
             let mut count = 0;
             while let Some(all) = transfers.join_next().await {
                 let all = all.unwrap();
-                assert!(all == bytes(all.len()) && all.len() >= 100_000);
+                assert!(all == bytes(all.len()) && all.len() >= 70_000);
                 count += 1;
             }
             assert_eq!(count, 1000);
@@ -249,8 +249,12 @@ fn a_dropped_open_leaks_no_descriptor() {
             tokio::task::yield_now().await;
             drop(open);
         }
-        assert!(under_way > 0);
-        if files.fallback().is_none() {
+        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        let ring = files.fallback().is_none();
+        if ring && flavor == tokio::runtime::RuntimeFlavor::CurrentThread {
+            assert_eq!(under_way, 100, "another thread has been quick, and there is none");
+        }
+        if ring {
             while files.counts().orphans - before.orphans < under_way {
                 tokio::task::yield_now().await;
             }
