@@ -23,6 +23,7 @@ const UNSAFE: &[&str] = &[
     "linux-adapter/src/uring/arena.rs",
     "linux-adapter/src/uring/driver.rs",
     "linux-adapter/src/uring/fake/mod.rs",
+    "linux-adapter/src/uring/hazards.rs",
     "linux-adapter/src/uring/kernel.rs",
     "linux-adapter/src/uring/queue.rs",
     "linux-adapter/src/uring/region.rs",

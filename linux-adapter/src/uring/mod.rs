@@ -35,6 +35,8 @@ mod slots;
 
 #[cfg(test)]
 mod fake;
+#[cfg(all(test, not(miri)))]
+mod hazards;
 
 pub use arena::Lease;
 pub use config::{Config, Degraded, Feature, SetupError, Wait, Way};
