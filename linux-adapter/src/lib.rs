@@ -39,7 +39,10 @@
 mod fd_sink;
 pub mod probe;
 mod send_buffer;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod unsent;
+pub mod uring;
 
 pub use fd_sink::{FdSink, FdSinkCounts, Kind, PIPE_BUF};
 pub use send_buffer::{AutoTune, SendBuffer};
