@@ -37,6 +37,7 @@
 #![deny(unsafe_code)]
 
 mod fd_sink;
+pub mod file;
 pub mod probe;
 mod send_buffer;
 #[cfg(feature = "tokio")]
