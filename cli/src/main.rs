@@ -1,5 +1,5 @@
-//! The forebay command: demonstrates, sends, receives, relays, encodes and
-//! decodes.
+//! The forebay command: demonstrates, sends, receives, relays, encodes,
+//! decodes and recovers.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod listener;
 mod messages;
 mod outlet;
 mod peer;
+mod recover;
 mod recv;
 mod relay;
 mod send;
@@ -39,6 +40,7 @@ enum Command {
     Relay(relay::Args),
     Encode(encode::Args),
     Decode(decode::Args),
+    Recover(recover::Args),
 }
 
 /// Exit statuses: 0 all went well, 1 damage or loss was seen, 2 the request
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Relay(args) => relay::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Recover(args) => recover::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("forebay: {error}");

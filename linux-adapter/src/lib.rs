@@ -38,6 +38,7 @@
 
 pub mod dlt;
 mod fd_sink;
+pub mod probe;
 mod send_buffer;
 mod unsent;
 

@@ -4,6 +4,7 @@
 
 pub mod conformance;
 pub mod faulty;
+pub mod files;
 
 /// The examples of the README files, which compile and run as these tests.
 #[cfg(doctest)]

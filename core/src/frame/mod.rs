@@ -12,6 +12,8 @@
 //! | [`Plain`] | the payload alone | records that are frames already |
 //! | [`dlt::Dlt`] | AUTOSAR DLT messages, only decoded here | `.dlt` files, daemons |
 //!
+//! [`http2`] has the frames of RFC 9113, whose heads say more than a length.
+//!
 //! ```
 //! use forebay::frame::{Decode, Encode, Prefixed, Step};
 //!
@@ -27,6 +29,7 @@
 
 mod cobs;
 pub mod dlt;
+pub mod http2;
 mod plain;
 mod prefixed;
 
@@ -227,6 +230,8 @@ pub enum Reason {
         /// Where in the frame, in bytes from its beginning.
         at: usize,
     },
+    /// A frame breaks a rule of HTTP/2.
+    Http2(http2::Violation),
     /// The stream ended inside a frame.
     Truncated {
         /// Bytes of the frame that had arrived.
@@ -253,6 +258,7 @@ impl fmt::Display for Reason {
                 write!(f, "checksum {received:#x} received, {computed:#x} computed")
             }
             Self::Stuffing { at } => write!(f, "byte stuffing broken at byte {at} of the frame"),
+            Self::Http2(violation) => violation.fmt(f),
             Self::Truncated { received, needed } => write!(
                 f,
                 "the stream ends inside a frame: {received} bytes received, at least {needed} needed"
