@@ -8,6 +8,7 @@ mod real;
 mod rules;
 #[path = "../../examples/http2_server/server/mod.rs"]
 mod server;
+mod strict;
 mod windows;
 
 use std::{
