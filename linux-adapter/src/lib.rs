@@ -36,7 +36,9 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod dlt;
 mod fd_sink;
+pub mod probe;
 mod send_buffer;
 mod unsent;
 

@@ -155,6 +155,18 @@ pub enum Done<F> {
 }
 
 impl<F> Done<F> {
+    /// The same of a file of another type.
+    pub fn map<G>(self, to_file: impl FnOnce(F) -> G) -> Done<G> {
+        match self {
+            Self::Opened(file) => Done::Opened(to_file(file)),
+            Self::Moved(len) => Done::Moved(len),
+            Self::Synced => Done::Synced,
+            Self::Len(len) => Done::Len(len),
+            Self::Closed => Done::Closed,
+            Self::Cancelled => Done::Cancelled,
+        }
+    }
+
     /// How many bytes were moved, if that is what was done.
     pub fn moved(&self) -> Option<usize> {
         if let Self::Moved(len) = self { Some(*len) } else { None }
@@ -221,18 +233,16 @@ pub enum Why {
         /// How long the lease is.
         len: usize,
     },
-    /// Unbuffered I/O demands a multiple that something here is not.
+    /// Unbuffered I/O demands a multiple that something here is not. A backend
+    /// that does not know of which leaves that to the system (`EINVAL`).
     Misaligned {
         /// The address, offset or length that is wrong.
         value: u64,
         /// What it must be a multiple of.
         align: u64,
     },
-    /// The backend refused it; it is broken, and nothing was begun.
-    Os {
-        /// The system's error number.
-        errno: i32,
-    },
+    /// The file or the lease is of another backend.
+    Foreign,
 }
 
 impl fmt::Display for Why {
@@ -245,7 +255,7 @@ impl fmt::Display for Why {
             Self::Misaligned { value, align } => {
                 write!(f, "{value} is not a multiple of {align}, as unbuffered I/O demands")
             }
-            Self::Os { errno } => io::Error::from_raw_os_error(*errno).fmt(f),
+            Self::Foreign => f.write_str("a file or a lease of another backend"),
         }
     }
 }
@@ -288,6 +298,49 @@ impl<F, L: DerefMut<Target = [u8]>> Operation<F, L> {
         match self {
             Self::Read { range, .. } | Self::Write { range, .. } => range.len(),
             Self::Open { .. } | Self::Sync { .. } | Self::Len { .. } | Self::Close { .. } => 0,
+        }
+    }
+
+    /// The file that it is of, if that is open already.
+    #[must_use]
+    pub fn file(&self) -> Option<&F> {
+        match self {
+            Self::Read { file, .. }
+            | Self::Write { file, .. }
+            | Self::Sync { file, .. }
+            | Self::Len { file }
+            | Self::Close { file } => Some(file),
+            Self::Open { .. } => None,
+        }
+    }
+
+    /// The bytes that go with it.
+    #[must_use]
+    pub fn lease(&self) -> Option<&L> {
+        match self {
+            Self::Read { lease, .. } | Self::Write { lease, .. } => Some(lease),
+            Self::Open { .. } | Self::Sync { .. } | Self::Len { .. } | Self::Close { .. } => None,
+        }
+    }
+
+    /// The same with a file and a lease of other types, for a backend that
+    /// stands before another one.
+    pub fn map<G, M>(
+        self,
+        to_file: impl FnOnce(F) -> G,
+        to_lease: impl FnOnce(L) -> M,
+    ) -> Operation<G, M> {
+        match self {
+            Self::Open { path, options } => Operation::Open { path, options },
+            Self::Read { file, lease, range, offset } => {
+                Operation::Read { file: to_file(file), lease: to_lease(lease), range, offset }
+            }
+            Self::Write { file, lease, range, offset } => {
+                Operation::Write { file: to_file(file), lease: to_lease(lease), range, offset }
+            }
+            Self::Sync { file, data_only } => Operation::Sync { file: to_file(file), data_only },
+            Self::Len { file } => Operation::Len { file: to_file(file) },
+            Self::Close { file } => Operation::Close { file: to_file(file) },
         }
     }
 

@@ -6,9 +6,11 @@
 extern crate std;
 
 mod edges;
+mod groups;
 mod handles;
 mod many;
 mod oracle;
+mod overwrite;
 mod stress;
 
 use super::*;

@@ -103,7 +103,7 @@ impl<'r, M: Tests> Tested<'r, M> {
             consumer,
             capacity,
             queue: VecDeque::new(),
-            tail: FIRST_POSITION % capacity,
+            tail: Position::FIRST.offset(capacity - 1),
             accepted: 0,
             refused: 0,
             dirty: false,
