@@ -110,7 +110,7 @@ impl Lane {
     fn losses(&self, drained: Ledger) -> Losses {
         Losses {
             refused: self.account.refused(),
-            overwritten: drained.overwritten,
+            overwritten: self.account.overwritten(),
             undeliverable: drained.undeliverable,
         }
     }
