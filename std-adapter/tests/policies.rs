@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -15,8 +16,8 @@ use std::{
 
 use common::{FORMAT, gated::Gated, message, names, payloads, watchdog};
 use forebay_std::{
-    Drainer, Policy, SendError, Sender, WriteSink,
-    forebay::{Ledger, frame::Plain},
+    Drainer, Policy, SendError, Sender, Wait, WriteSink,
+    forebay::{Ledger, Progress, Sink, frame::Plain},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -88,6 +89,47 @@ fn a_sender_that_waits_is_woken_when_a_lent_message_has_left() {
         sending.join().unwrap().unwrap();
     });
     assert_eq!(sink.wire().len(), 3 * len);
+}
+
+/// What is in the batch takes no room in the ring, however long the write takes.
+#[test]
+fn a_sender_that_waits_is_woken_while_a_write_is_under_way() {
+    const ROUNDS: u32 = 200;
+    /// Each write ends when the test says so.
+    struct Slow(mpsc::Receiver<()>);
+    impl Sink for Slow {
+        type Error = io::Error;
+        fn write(&mut self, slices: &[&[u8]]) -> io::Result<Progress> {
+            self.0.recv().unwrap();
+            Ok(Progress::Wrote(slices.iter().map(|slice| slice.len()).sum()))
+        }
+    }
+    impl Wait for Slow {
+        fn wait(&mut self, _: Option<Instant>) -> io::Result<()> {
+            unreachable!("this sink is never blocked");
+        }
+    }
+    let _held = watchdog("a slow write");
+    for _ in 0..ROUNDS {
+        let (go, may_go) = mpsc::channel();
+        let mut drainer = Drainer::new(Plain, Slow(may_go));
+        let channel = drainer.channel().capacity(64).policy(Policy::Wait(HOUR));
+        let mut sender = channel.sender().unwrap();
+        let len = sender.message_len_max();
+        sender.send(&vec![0; len]).unwrap();
+        sender.send(&vec![0; len]).unwrap();
+        thread::scope(|threads| {
+            let sending = threads.spawn(move || sender.send(&vec![0; len]).unwrap());
+            // For the sender to get there first, most of the time.
+            thread::yield_now();
+            let run = threads.spawn(|| drainer.run().unwrap());
+            sending.join().unwrap();
+            go.send(()).unwrap();
+            let _ = go.send(());
+            run.join().unwrap();
+        });
+        assert_eq!(drainer.ledger().delivered, 3);
+    }
 }
 
 #[test]

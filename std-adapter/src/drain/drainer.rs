@@ -319,7 +319,8 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn step(&mut self) -> io::Result<Drive> {
         let shared = &self.line.0;
         let slices = self.pump.fill();
-        // What has been copied made room, and a write may take long.
+        // What has left made room, and so has what has been copied just now; a
+        // write may take long.
         if self.waited_for {
             shared.room.made();
         }
@@ -332,9 +333,6 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         let drive = self.pump.answered(progress);
         if let Ok(Drive::Moved { frames, .. }) = drive {
             shared.published.batch(frames);
-            if self.waited_for {
-                shared.room.made();
-            }
         }
         shared.published.store(self.pump.ledger(), self.pump.counts(), self.pump.inserted());
         drive.map_err(into_io)
