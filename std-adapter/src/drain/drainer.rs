@@ -373,7 +373,7 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn attend(&mut self) {
         let shared = &self.line.0;
         let mut inbox = shared.answer();
-        self.ending = earlier(self.ending, inbox.deadline);
+        self.ending = earlier(self.ending, inbox.deadline.take());
         for lane in inbox.lanes.drain(..) {
             let NewLane { consumer, account, reporter, waits } = lane;
             self.waited_for |= waits;
@@ -416,6 +416,11 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
                 }
             }
         }
+    }
+
+    /// Has ended, and may begin again.
+    pub(crate) fn ended(&mut self) {
+        self.ending = None;
     }
 
     /// Whether losses are to be reported.
