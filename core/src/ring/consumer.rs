@@ -97,8 +97,8 @@ impl<'r> Consumer<'r> {
         // SAFETY: **ownership**: the word is the holder's, or it is free and
         // the producer at most stores it, atomically.
         let header = unsafe { self.region.header(self.head) };
-        // Acquire: as in `Walk`.
-        match header.load(Ordering::Acquire) {
+        // Relaxed: `Walk` looks again before anything behind it is read.
+        match header.load(Ordering::Relaxed) {
             0 => !self.hold.is_shared() || self.release_padding(),
             header if header & PAD != 0 => self.release_padding(),
             _ => true,
