@@ -17,7 +17,6 @@ use loom::sync::atomic;
 pub(crate) use atomic::{AtomicBool, Ordering};
 /// The atomics that are exchanged: the target's own, which may only load and
 /// store, or `portable-atomic`'s, which always exchange.
-#[cfg(not(forebay_loom))]
 pub(crate) use swapped::AtomicBool as SwapBool;
 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
 pub(crate) use swapped::AtomicUsize as SwapUsize;

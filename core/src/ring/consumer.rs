@@ -128,9 +128,6 @@ impl<'r> Consumer<'r> {
     /// In a ring that is [overwritten](super::Overwrite) the others are left to
     /// the producers; nothing is released while one of them drops some.
     pub fn release(&mut self, records: usize) -> usize {
-        if !self.hold() {
-            return 0;
-        }
         self.walked = self.head;
         let mut released = 0;
         while released < records && self.next_place().is_some() {

@@ -55,10 +55,9 @@ impl Region<'_> {
     /// Takes the hold, unless somebody has it.
     pub(super) fn take_hold(self) -> bool {
         let held = &self.control().front.held;
-        // Relaxed: spares the exchange, and says nothing else.
         // Acquire: pairs with `give_hold_back`; all that its last holder read
-        // or wiped was before.
-        !held.load(Ordering::Relaxed) && !held.swap(true, Ordering::Acquire)
+        // or wiped was before. Relaxed: somebody else's hold says nothing.
+        held.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Whether there is a record, or may be one as a producer has the hold.
