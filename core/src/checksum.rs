@@ -130,8 +130,14 @@ pub type Crc16 = &'static Crc<u16, Table<16>>;
 /// The type of [`CRC32`] and [`CRC32C`].
 pub type Crc32 = &'static Crc<u32, Table<16>>;
 
+/// A table of 32 KiB is more than a 16-bit processor can hold.
+#[cfg(not(target_pointer_width = "16"))]
+type Table64 = Table<16>;
+#[cfg(target_pointer_width = "16")]
+type Table64 = Table<1>;
+
 /// The type of [`CRC64`].
-pub type Crc64 = &'static Crc<u64, Table<16>>;
+pub type Crc64 = &'static Crc<u64, Table64>;
 
 /// CRC-16/XMODEM, flatstream's `crc16`.
 pub const CRC16: Crc16 = &Crc::<u16, Table<16>>::new(&crc::CRC_16_XMODEM);
@@ -143,7 +149,7 @@ pub const CRC32: Crc32 = &Crc::<u32, Table<16>>::new(&crc::CRC_32_ISO_HDLC);
 pub const CRC32C: Crc32 = &Crc::<u32, Table<16>>::new(&crc::CRC_32_ISCSI);
 
 /// CRC-64/XZ.
-pub const CRC64: Crc64 = &Crc::<u64, Table<16>>::new(&crc::CRC_64_XZ);
+pub const CRC64: Crc64 = &Crc::<u64, Table64>::new(&crc::CRC_64_XZ);
 
 /// CRC-32/ISO-HDLC through the `crc32fast` crate: the same values as
 /// [`CRC32`], with carry-less multiplication where the processor has it.

@@ -24,9 +24,12 @@ fn answer(asked: &[u8], terms: Terms) -> Result<(usize, usize, f32, String), Cod
     Ok((block_len, window, timeout.as_secs_f32(), text))
 }
 
+/// Options, and the block length, the window, the seconds and the OACK.
+type Case = (&'static [u8], (usize, usize, f32, &'static str));
+
 #[test]
 fn options_are_answered_as_asked_for_and_no_others() {
-    let cases: [(&[u8], (usize, usize, f32, &str)); 9] = [
+    let cases: [Case; 9] = [
         (b"", (512, 1, 1.5, "")),
         (b"blksize\x001428\0", (1428, 1, 1.5, "blksize\\x001428\\x00")),
         (b"BlkSize\x008\0multicast\0\0", (8, 1, 1.5, "blksize\\x008\\x00")),

@@ -49,6 +49,9 @@ struct Way {
     happened: Arc<Mutex<Happened>>,
 }
 
+/// The socket towards the server for a client, where it sends, and how.
+type Known = (Arc<UdpSocket>, Arc<Mutex<SocketAddr>>, Way);
+
 impl Way {
     async fn pass(&mut self, packet: &[u8], socket: &UdpSocket, to: SocketAddr) {
         let count = |change: fn(&mut Happened)| change(&mut self.happened.lock().unwrap());
@@ -92,8 +95,7 @@ impl Line {
             Way { faults, random, held: None, until_lost: 0, happened: counts.clone() }
         };
         runtime.spawn(async move {
-            let mut clients: HashMap<SocketAddr, (Arc<UdpSocket>, Arc<Mutex<SocketAddr>>, Way)> =
-                HashMap::new();
+            let mut clients: HashMap<SocketAddr, Known> = HashMap::new();
             let mut back_ways = JoinSet::new();
             let mut packet = vec![0; 65_536];
             loop {

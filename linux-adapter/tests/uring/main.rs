@@ -1,0 +1,6 @@
+//! The file context on the kernel that runs this.
+
+#![allow(clippy::unwrap_used)]
+
+mod basics;
+mod common;
