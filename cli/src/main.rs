@@ -5,6 +5,7 @@
 
 mod decode;
 mod demo;
+mod dlt;
 mod encode;
 mod format;
 mod hex;
