@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc
+  need gcc dlt-daemon dlt-tools
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.

@@ -28,6 +28,11 @@ fn decode_cobs() {
 }
 
 #[test]
+fn decode_dlt() {
+    seeds("decode_dlt", forebay_fuzz::decode_dlt::run);
+}
+
+#[test]
 fn encode_decode() {
     seeds("encode_decode", forebay_fuzz::encode_decode::run);
 }
