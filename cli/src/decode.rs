@@ -1,11 +1,17 @@
 //! `forebay decode`.
 
+mod http2;
+
 use std::{error::Error, process::ExitCode};
 
+use clap::{
+    ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use forebay_std::FrameReader;
 
 use crate::{
-    format::FormatArgs,
+    format::{MaxLen, Name},
     hex,
     stdio::{FdReader, Output, StdioError, report},
 };
@@ -18,13 +24,42 @@ use crate::{
 /// after an error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The frame format
+    #[arg(long, value_name = "FORMAT", default_value = "prefixed", value_parser = formats())]
+    format: Format,
+
     #[command(flatten)]
-    format: FormatArgs,
+    max_len: MaxLen,
+}
+
+/// What is decoded.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    /// Frames of one payload each, which is printed.
+    Payloads(Name),
+    /// Frames whose heads are printed.
+    Http2,
+}
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let http2 = PossibleValue::new("http2")
+        .help("HTTP/2, with or without the client's preface: prints type, flags, stream, length");
+    let names = Name::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(names.chain([http2])).map(|name| {
+        // One of those just named.
+        Name::from_str(&name, false).map_or(Format::Http2, Format::Payloads)
+    })
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut output = Output::stdout()?;
-    let mut frames = FrameReader::new(FdReader::stdin()?, args.format.codec());
+    let input = FdReader::stdin()?;
+    let payload_len_max = args.max_len.payload_len_max();
+    let codec = match args.format {
+        Format::Payloads(name) => name.codec(payload_len_max),
+        Format::Http2 => return http2::run(input, payload_len_max, &mut output),
+    };
+    let mut frames = FrameReader::new(input, codec);
     while frames.fill().map_err(StdioError::Input)? {
         loop {
             match frames.next_frame() {

@@ -25,20 +25,34 @@ pub(crate) struct FormatArgs {
     #[arg(long, value_name = "FORMAT", default_value = "prefixed")]
     pub(crate) format: Name,
 
+    #[command(flatten)]
+    max_len: MaxLen,
+}
+
+/// How long a payload may be.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct MaxLen {
     /// The longest payload in bytes, a line's newline included
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20,
           value_parser = clap::value_parser!(u64).range(PAYLOAD_LEN_MAX))]
     max_len: u64,
 }
 
-impl FormatArgs {
+impl MaxLen {
     /// The longest payload in bytes.
-    pub(crate) fn payload_len_max(&self) -> usize {
+    pub(crate) fn payload_len_max(self) -> usize {
         // At most the end of the range above.
         #[allow(clippy::cast_possible_truncation)]
         {
             self.max_len as usize
         }
+    }
+}
+
+impl FormatArgs {
+    /// The longest payload in bytes.
+    pub(crate) fn payload_len_max(&self) -> usize {
+        self.max_len.payload_len_max()
     }
 
     /// The format with its maximum.
