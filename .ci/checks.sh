@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc dlt-daemon dlt-tools
+  need gcc curl dlt-daemon dlt-tools nghttp2-client
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.
@@ -174,7 +174,7 @@ check_miri() {
 
 # AddressSanitizer over the crates that hold unsafe code or call the kernel.
 check_address() {
-  need nightly
+  need nightly curl nghttp2-client
   sanitized address -p forebay -p forebay-std -p forebay-linux
 }
 

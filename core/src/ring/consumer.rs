@@ -174,9 +174,8 @@ impl<'r> Consumer<'r> {
         if !self.hold.is_taken() {
             return self.region.finds_or_may_find();
         }
-        let mut at = self.walked;
-        let next = Walk { head: self.head, at: &mut at }.next(self.region);
-        next.is_some() || at != self.walked
+        let mut walk = self.walk_from(self.walked);
+        walk.next(self.region).is_some() || walk.at != self.walked
     }
 
     fn finds(&self, at: Position) -> bool {

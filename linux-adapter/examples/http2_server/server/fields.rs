@@ -1,20 +1,16 @@
-//! Header sections: HPACK in by the crate `loona-hpack`, out by hand.
+//! Header sections: in by [`Hpack`], out by hand.
 //!
-//! That crate is the one of its family (`hpack`, `fluke-hpack`,
-//! `hpack-patched`) that passes h2spec and answers malformed blocks with errors
-//! rather than panics (RUSTSEC-2023-0085). What leaves here needs no table and
-//! no Huffman code: names and statuses of the static table, literals that are
-//! not indexed (RFC 7541, sections 6.1 and 6.2.2).
+//! What leaves needs neither a table nor the Huffman code: statuses and names
+//! of the static table, literals that are not indexed (RFC 7541, sections 6.1
+//! and 6.2.2).
 
-use loona_hpack::Decoder;
+use super::hpack::Hpack;
 
 /// The longest header list in bytes, as `SETTINGS_MAX_HEADER_LIST_SIZE` counts
 /// (RFC 9113, section 6.5.2).
 pub(super) const LIST_LEN_MAX: usize = 16 * 1024;
 /// What a field counts beside its bytes.
 const FIELD_LEN: usize = 32;
-/// The decoder's table, `SETTINGS_HEADER_TABLE_SIZE` as it is at first.
-const TABLE_LEN: usize = 4096;
 
 /// What a request asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,14 +33,12 @@ pub(super) enum Bad {
 
 /// The state of header compression of one connection.
 pub(super) struct Fields {
-    decoder: Decoder<'static>,
+    hpack: Hpack,
 }
 
 impl Fields {
     pub(super) fn new() -> Self {
-        let mut decoder = Decoder::new();
-        decoder.set_max_allowed_table_size(TABLE_LEN);
-        Self { decoder }
+        Self { hpack: Hpack::new() }
     }
 
     /// Decodes a request's header section.
@@ -92,12 +86,12 @@ impl Fields {
         list: &mut List,
         mut field: impl FnMut(&[u8], &[u8]) -> Result<(), Bad>,
     ) -> Result<(), Bad> {
-        let decoded = self.decoder.decode_with_cb(block, |name, value| {
+        let decoded = self.hpack.decode(block, |name, value| {
             list.len = list.len.saturating_add(name.len() + value.len() + FIELD_LEN);
             if list.len > LIST_LEN_MAX {
                 list.refused.get_or_insert(Bad::TooLong);
             } else if list.refused.is_none() {
-                list.refused = field(&name, &value).err();
+                list.refused = field(name, value).err();
             }
         });
         match (decoded, list.refused.take()) {
@@ -180,6 +174,8 @@ fn literal(name: u8, value: &str, block: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use loona_hpack::Decoder;
+
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@
 mod connection;
 mod fields;
 mod files;
+mod hpack;
 mod streams;
 
 use std::{
