@@ -36,7 +36,10 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod dlt;
 mod fd_sink;
+pub mod file;
+pub mod probe;
 mod send_buffer;
 #[cfg(feature = "tokio")]
 pub mod tokio;

@@ -16,6 +16,7 @@ const UNSAFE: &[&str] = &[
     "core/src/ring/memory.rs",
     "core/src/ring/mod.rs",
     "core/src/ring/one.rs",
+    "core/src/ring/overwrite.rs",
     "core/src/ring/producer.rs",
     "linux-adapter/src/unsent.rs",
     // io_uring: the system calls, the queues shared with the kernel, the memory
