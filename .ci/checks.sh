@@ -221,11 +221,12 @@ check_fuzz() {
 fuzz_one() {
   local log=$corpus/$1.log
   if cargo "+$NIGHTLY" fuzz run "$1" "$corpus/$1" -- -max_total_time="$FUZZ_SECONDS" \
-    -print_final_stats=1 >"$log" 2>&1; then
+    -print_final_stats=1 -artifact_prefix="$corpus/$1." >"$log" 2>&1; then
     printf '%s: nothing found; %s\n' "$1" "$(grep number_of_executed_units "$log")"
   else
     printf '%s: FINDING\n' "$1"
-    tail -n 60 "$log"
+    grep -A 4 -m 1 -E 'panicked|ERROR: ' "$log"
+    grep -E '^Base64: |Test unit written to' "$log"
     return 1
   fi
 }

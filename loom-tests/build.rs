@@ -39,7 +39,7 @@ fn main() {
 fn twin_module(twin: &Twin, tests: &str, source: &Path, models: &Path) -> String {
     let name = twin.name;
     let mut out = format!("mod {name} {{\n{tests}\n");
-    for module in ["one", "many"] {
+    for module in ["one", "many", "overwrite"] {
         let file = models.join(module).with_extension("rs");
         writeln!(out, "#[path = {file:?}] mod {module};").unwrap();
     }

@@ -1,5 +1,5 @@
-//! The forebay command: demonstrates, sends, receives, relays, copies, encodes
-//! and decodes.
+//! The forebay command: demonstrates, sends, receives, relays, copies, encodes,
+//! decodes and recovers.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod listener;
 mod messages;
 mod outlet;
 mod peer;
+mod recover;
 mod recv;
 mod relay;
 mod send;
@@ -43,6 +44,7 @@ enum Command {
     Doctor(doctor::Args),
     Encode(encode::Args),
     Decode(decode::Args),
+    Recover(recover::Args),
 }
 
 /// Exit statuses: 0 all went well, 1 damage or loss was seen, 2 the request
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Recover(args) => recover::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("forebay: {error}");

@@ -29,6 +29,39 @@ use crc::{Crc, NoTable, Table};
 ///
 /// Implementations are small, copyable values (a unit struct, or a `&'static`
 /// to a table), since every format holds one.
+///
+/// An algorithm of one's own is an implementation of this trait; it goes
+/// wherever the crate's own go. In [`flatstream`](crate::frame::Prefixed::flatstream)
+/// its value travels as that program's `custom` variant has it, the low
+/// [`LEN`](Checksum::LEN) bytes, least significant first:
+///
+/// ```
+/// use forebay::checksum::Checksum;
+/// use forebay::frame::{Encode, Prefixed};
+///
+/// /// Adler-32 (RFC 1950).
+/// #[derive(Clone, Copy)]
+/// struct Adler;
+///
+/// impl Checksum for Adler {
+///     const LEN: usize = 4;
+///
+///     fn compute(&self, parts: &[&[u8]]) -> u64 {
+///         let (mut low, mut high) = (1_u32, 0_u32);
+///         for byte in parts.iter().copied().flatten() {
+///             low = (low + u32::from(*byte)) % 65_521;
+///             high = (high + low) % 65_521;
+///         }
+///         u64::from(high << 16 | low)
+///     }
+/// }
+///
+/// let format = Prefixed::flatstream(64).checksum(Adler);
+/// let mut out = [0; 32];
+/// let len = format.encode(b"Wikipedia", &mut out)?;
+/// assert_eq!(out[..len], *b"\x09\0\0\0\x98\x03\xe6\x11Wikipedia");
+/// # Ok::<(), forebay::frame::EncodeError>(())
+/// ```
 pub trait Checksum {
     /// How many bytes the value takes on the wire, 0 to 8.
     const LEN: usize;
@@ -97,8 +130,14 @@ pub type Crc16 = &'static Crc<u16, Table<16>>;
 /// The type of [`CRC32`] and [`CRC32C`].
 pub type Crc32 = &'static Crc<u32, Table<16>>;
 
+/// A table of 32 KiB is more than a 16-bit processor can hold.
+#[cfg(not(target_pointer_width = "16"))]
+type Table64 = Table<16>;
+#[cfg(target_pointer_width = "16")]
+type Table64 = Table<1>;
+
 /// The type of [`CRC64`].
-pub type Crc64 = &'static Crc<u64, Table<16>>;
+pub type Crc64 = &'static Crc<u64, Table64>;
 
 /// CRC-16/XMODEM, flatstream's `crc16`.
 pub const CRC16: Crc16 = &Crc::<u16, Table<16>>::new(&crc::CRC_16_XMODEM);
@@ -110,7 +149,7 @@ pub const CRC32: Crc32 = &Crc::<u32, Table<16>>::new(&crc::CRC_32_ISO_HDLC);
 pub const CRC32C: Crc32 = &Crc::<u32, Table<16>>::new(&crc::CRC_32_ISCSI);
 
 /// CRC-64/XZ.
-pub const CRC64: Crc64 = &Crc::<u64, Table<16>>::new(&crc::CRC_64_XZ);
+pub const CRC64: Crc64 = &Crc::<u64, Table64>::new(&crc::CRC_64_XZ);
 
 /// CRC-32/ISO-HDLC through the `crc32fast` crate: the same values as
 /// [`CRC32`], with carry-less multiplication where the processor has it.

@@ -40,6 +40,9 @@ pub struct Ledger {
     pub accepted: u64,
     /// Messages that were refused at once: no room, too long, closed.
     pub refused: u64,
+    /// Those of the refused that found a ring full whose oldest records could
+    /// not be overwritten just then.
+    pub busy: u64,
     /// Messages whose last byte the sink has taken.
     pub delivered: u64,
     /// Messages that were accepted and then gave way to newer ones.
@@ -76,13 +79,13 @@ pub(crate) struct Offers {
 
 impl Offers {
     #[inline]
-    pub(crate) fn accept(&mut self) {
-        self.accepted += 1;
+    pub(crate) fn accept(&mut self, messages: u64) {
+        self.accepted += messages;
     }
 
     #[cold]
-    pub(crate) fn refuse(&mut self) {
-        self.refused += 1;
+    pub(crate) fn refuse(&mut self, messages: u64) {
+        self.refused += messages;
     }
 
     pub(crate) fn ledger(self) -> Ledger {
@@ -99,6 +102,7 @@ impl Add for Ledger {
             offered: self.offered + other.offered,
             accepted: self.accepted + other.accepted,
             refused: self.refused + other.refused,
+            busy: self.busy + other.busy,
             delivered: self.delivered + other.delivered,
             overwritten: self.overwritten + other.overwritten,
             undeliverable: self.undeliverable + other.undeliverable,
@@ -115,11 +119,12 @@ impl core::iter::Sum for Ledger {
 /// The counts that can be non-zero in every path, then those that are.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { offered, accepted, refused, delivered, overwritten, undeliverable } = self;
-        write!(
-            f,
-            "offered {offered}, accepted {accepted}, refused {refused}, delivered {delivered}"
-        )?;
+        let Self { offered, accepted, refused, busy, delivered, overwritten, undeliverable } = self;
+        write!(f, "offered {offered}, accepted {accepted}, refused {refused}")?;
+        if *busy > 0 {
+            write!(f, " ({busy} busy)")?;
+        }
+        write!(f, ", delivered {delivered}")?;
         if *overwritten > 0 {
             write!(f, ", overwritten {overwritten}")?;
         }

@@ -36,6 +36,7 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod dlt;
 mod fd_sink;
 pub mod file;
 pub mod probe;

@@ -1,6 +1,6 @@
 //! The side that draws from the ring.
 
-use super::{FIRST_POSITION, HEADER_LEN, PAD, memory::Region, record_len_max, span};
+use super::{HEADER_LEN, MORE, PAD, Position, hold::Hold, memory::Region, record_len_max, span};
 use crate::sync::Ordering;
 
 /// Takes records out of a ring, in order; there is one for each ring.
@@ -10,10 +10,12 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 pub struct Consumer<'r> {
     region: Region<'r>,
-    /// All before it has been released. Invariant: `head <= walked`.
-    head: usize,
+    hold: Hold,
+    /// All before it has been released; known while the hold is this side's.
+    /// Invariant: `head <= walked`; without the hold they are equal.
+    head: Position,
     /// All before it has been seen committed.
-    walked: usize,
+    walked: Position,
     #[cfg(feature = "alloc")]
     kept: Option<alloc::sync::Arc<super::heap::Shared>>,
 }
@@ -21,28 +23,32 @@ pub struct Consumer<'r> {
 /// A committed record's place. Valid until it is released.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    record: usize,
+    record: Position,
     pub(crate) len: usize,
+    /// Whether the next place is of the same group; it is there already.
+    pub(crate) more: bool,
 }
 
 impl Place {
     /// The position of the record's beginning.
-    pub(crate) fn begin(self) -> usize {
+    pub(crate) fn begin(self) -> Position {
         self.record
     }
 
     /// The position behind the record.
-    pub(crate) fn end(self) -> usize {
-        self.record.wrapping_add(span(self.len))
+    pub(crate) fn end(self) -> Position {
+        self.record.plus(span(self.len))
     }
 }
 
 impl<'r> Consumer<'r> {
-    pub(super) fn new(region: Region<'r>) -> Self {
+    /// `overwritten` says that producers may take the hold.
+    pub(super) fn new(region: Region<'r>, overwritten: bool) -> Self {
         Self {
             region,
-            head: FIRST_POSITION,
-            walked: FIRST_POSITION,
+            hold: Hold::new(overwritten),
+            head: Position::FIRST,
+            walked: Position::FIRST,
             #[cfg(feature = "alloc")]
             kept: None,
         }
@@ -68,31 +74,66 @@ impl<'r> Consumer<'r> {
     /// consumer.release(1);
     /// assert_eq!(record, b"x");
     /// ```
+    ///
+    /// In a ring that is [overwritten](super::Overwrite) there are none while
+    /// a producer is about to drop some. None is dropped from now on until
+    /// `release`; `release(0)` leaves all of them to the producers again.
     pub fn records(&mut self) -> Records<'_> {
-        self.release_padding();
+        let found = self.hold() && self.release_padding();
         self.walked = self.head;
-        Records { region: self.region, walk: Walk { head: self.head, at: &mut self.walked } }
+        if !found {
+            self.hold.give_back(self.region);
+        }
+        let walk = if self.hold.is_taken() {
+            Walk { head: self.head, at: &mut self.walked }
+        } else {
+            Walk::ended(&mut self.walked)
+        };
+        Records { region: self.region, walk }
+    }
+
+    /// Whether the head is this side's.
+    #[inline]
+    fn hold(&mut self) -> bool {
+        self.hold.is_taken() || self.take_hold()
+    }
+
+    #[cold]
+    fn take_hold(&mut self) -> bool {
+        let taken = self.hold.take(self.region);
+        if taken {
+            // Relaxed: who had the hold before has stored it.
+            self.head = Position(self.region.head().load(Ordering::Relaxed));
+            self.walked = self.head;
+        }
+        taken
     }
 
     /// Releases padding before the oldest record, so that grants that were
     /// dropped do not fill the ring while there are no records to release.
-    fn release_padding(&mut self) {
+    /// Whether there is a record. The hold is this side's.
+    fn release_padding(&mut self) -> bool {
         self.walked = self.head;
-        if let Some(place) = self.next_place() {
+        let place = self.next_place();
+        if let Some(place) = place {
             self.put_back(place);
         }
         self.release_to(self.walked);
+        place.is_some()
     }
 
     /// Gives the room of the oldest `records` records back to the producer.
     /// Returns how many there were to release, at most `records`.
+    ///
+    /// In a ring that is [overwritten](super::Overwrite) the others are left to
+    /// the producers; nothing is released while one of them drops some.
     pub fn release(&mut self, records: usize) -> usize {
         self.walked = self.head;
         let mut released = 0;
         while released < records && self.next_place().is_some() {
             released += 1;
         }
-        self.release_to(self.walked);
+        self.release_walked();
         released
     }
 
@@ -108,12 +149,21 @@ impl<'r> Consumer<'r> {
     }
 
     /// Whether there is a record that [`next_place`](Consumer::next_place) has
-    /// not given.
+    /// not given. While a producer is about to overwrite some, there may be.
+    /// Padding counts, too: producers wait for its room.
     pub(crate) fn has_next(&self) -> bool {
-        self.finds(self.walked)
+        if !self.hold.is_taken() {
+            return self.region.finds_or_may_find();
+        }
+        let mut at = self.walked;
+        let next = Walk { head: self.head, at: &mut at }.next(self.region);
+        next.is_some() || at != self.walked
     }
 
-    fn finds(&self, mut at: usize) -> bool {
+    fn finds(&self, mut at: Position) -> bool {
+        if !self.hold.is_taken() {
+            return self.region.finds_or_may_find();
+        }
         Walk { head: self.head, at: &mut at }.next(self.region).is_some()
     }
 
@@ -126,16 +176,20 @@ impl<'r> Consumer<'r> {
     /// The next committed record.
     #[inline]
     pub(crate) fn next_place(&mut self) -> Option<Place> {
+        if !self.hold() {
+            return None;
+        }
         let place = Walk { head: self.head, at: &mut self.walked }.next(self.region);
         self.invariants();
         place
     }
 
-    /// Undoes the last [`next_place`](Consumer::next_place), which gave
-    /// `place`.
+    /// Undoes [`next_place`](Consumer::next_place) back to the one that gave
+    /// `place`, which has not been released.
     #[inline]
     pub(crate) fn put_back(&mut self, place: Place) {
-        debug_assert_eq!(self.walked, place.end());
+        let (walked, end) = (self.walked, place.end());
+        debug_assert!(walked.since(end) <= walked.since(self.head), "put back");
         self.walked = place.record;
     }
 
@@ -143,47 +197,59 @@ impl<'r> Consumer<'r> {
     /// none.
     #[inline]
     pub(crate) fn bytes(&self, place: Place) -> &[u8] {
-        let from_head = place.record.wrapping_sub(self.head);
-        if from_head >= self.region.capacity() {
+        let from_head = place.record.since(self.head);
+        if from_head >= self.region.capacity() || !self.hold.is_taken() {
             debug_assert!(false, "the record has been released");
             return &[];
         }
-        let payload = place.record.wrapping_add(HEADER_LEN);
-        // SAFETY: **ownership**: committed, as only `Walk` makes places, and
-        // not released, so that nobody writes it; releasing takes `&mut self`.
+        let payload = place.record.plus(HEADER_LEN);
+        // SAFETY: **ownership**: committed, as only `Walk` makes places, held
+        // and not released, so that nobody writes it; releasing and giving the
+        // hold back take `&mut self`.
         unsafe { self.region.bytes(payload, place.len) }
     }
 
     /// The position behind the last record that was walked over.
-    #[inline]
-    pub(crate) fn walked(&self) -> usize {
+    #[cfg(all(test, feature = "alloc"))]
+    pub(crate) fn walked(&self) -> Position {
         self.walked
     }
 
-    /// Gives everything before `position` back, which has been walked over;
-    /// anything else is left alone.
+    /// Gives everything that has been walked over back, and the hold.
     #[inline]
-    pub(crate) fn release_to(&mut self, position: usize) {
-        let len = position.wrapping_sub(self.head);
-        let walked = self.walked.wrapping_sub(self.head);
+    pub(crate) fn release_walked(&mut self) {
+        self.release_to(self.walked);
+        self.hold.give_back(self.region);
+        self.invariants();
+    }
+
+    /// Gives everything before `position` back, which has been walked over;
+    /// anything else is left alone, the hold too.
+    #[inline]
+    pub(crate) fn release_to(&mut self, position: Position) {
+        let len = position.since(self.head);
+        let walked = self.walked.since(self.head);
         debug_assert!(len <= walked, "released past what was read");
         if len == 0 || len > walked {
             return;
         }
-        // SAFETY: **ownership**: committed and not released; `&mut self`
-        // proves that no borrowed record is left.
+        // SAFETY: **ownership**: committed and not released, and held, as
+        // something has been walked over; `&mut self` proves that no borrowed
+        // record is left.
         unsafe { self.region.wipe(self.head, len) };
         self.head = position;
         // Release: pairs with the producer's Acquire load; the span is wiped.
-        self.region.control().head.store(position, Ordering::Release);
+        self.region.head().store(position.0, Ordering::Release);
         self.invariants();
     }
 
-    /// Checks **room** as far as it has been walked, and `head <= walked`.
+    /// Checks **room** as far as it has been walked, and `head <= walked`,
+    /// which are equal without the hold.
     #[inline]
     fn invariants(&self) {
-        let walked = self.walked.wrapping_sub(self.head);
-        debug_assert!(walked <= self.region.capacity(), "room: {walked} bytes walked over");
+        let walked = self.walked.since(self.head);
+        let walked_max = if self.hold.is_taken() { self.region.capacity() } else { 0 };
+        debug_assert!(walked <= walked_max, "room: {walked} bytes walked over");
     }
 }
 
@@ -196,31 +262,38 @@ impl Drop for Consumer<'_> {
 
 /// A walk over headers.
 #[derive(Debug)]
-struct Walk<'w> {
-    head: usize,
-    at: &'w mut usize,
+pub(super) struct Walk<'w> {
+    pub(super) head: Position,
+    pub(super) at: &'w mut Position,
 }
 
-impl Walk<'_> {
+impl<'w> Walk<'w> {
+    /// Finds nothing, and looks at nothing.
+    fn ended(at: &'w mut Position) -> Self {
+        Self { head: at.plus(HEADER_LEN), at }
+    }
+
+    /// The next record. The hold is the caller's.
     #[inline]
-    fn next(&mut self, region: Region<'_>) -> Option<Place> {
+    pub(super) fn next(&mut self, region: Region<'_>) -> Option<Place> {
         loop {
             // A whole lap ahead stands the first record again.
-            if self.at.wrapping_sub(self.head) >= region.capacity() {
+            if self.at.since(self.head) >= region.capacity() {
                 return None;
             }
-            // SAFETY: **ownership**: the word is the consumer's, or it is
-            // free and the producer at most stores it, atomically.
+            // SAFETY: **ownership**: the word is the holder's, or it is free
+            // and the producer at most stores it, atomically.
             let header = unsafe { region.header(*self.at) };
             // Acquire: pairs with the producer's Release store of the header;
             // the payload is written.
             match header.load(Ordering::Acquire) {
                 0 => return None,
                 padding if padding & PAD != 0 => {
-                    *self.at = self.at.wrapping_add((padding & !PAD) as usize);
+                    *self.at = self.at.plus((padding & !PAD) as usize);
                 }
-                len_and_one => {
-                    let place = Place { record: *self.at, len: len_and_one as usize - 1 };
+                header => {
+                    let (len, more) = ((header & !MORE) as usize - 1, header & MORE != 0);
+                    let place = Place { record: *self.at, len, more };
                     *self.at = place.end();
                     return Some(place);
                 }
@@ -242,7 +315,7 @@ impl<'c> Iterator for Records<'c> {
     #[inline]
     fn next(&mut self) -> Option<&'c [u8]> {
         let place = self.walk.next(self.region)?;
-        let payload = place.record.wrapping_add(HEADER_LEN);
+        let payload = place.record.plus(HEADER_LEN);
         // SAFETY: **ownership**: committed, and not released while the
         // consumer is borrowed.
         Some(unsafe { self.region.bytes(payload, place.len) })

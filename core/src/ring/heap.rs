@@ -16,7 +16,8 @@
 use alloc::sync::Arc;
 
 use super::{
-    BadCapacity, Consumer, Control, Many, Mode, One, Producer, check_capacity, memory::Heap,
+    BadCapacity, Consumer, Control, Many, Mode, One, Overwrite, Producer, check_capacity,
+    memory::Heap,
 };
 
 /// What the handles of a heap ring keep alive.
@@ -54,6 +55,19 @@ pub fn shared(
     capacity: usize,
 ) -> Result<(Producer<'static, Many>, Consumer<'static>), BadCapacity> {
     handles(capacity, Many::new())
+}
+
+/// Makes a ring of `capacity` bytes on the heap, for many producers that
+/// overwrite the oldest records: the first of them, to be cloned, and the
+/// consumer.
+///
+/// # Errors
+///
+/// As [`ring`].
+pub fn overwriting(
+    capacity: usize,
+) -> Result<(Producer<'static, Overwrite>, Consumer<'static>), BadCapacity> {
+    handles(capacity, Overwrite::new())
 }
 
 fn handles<M: Mode>(

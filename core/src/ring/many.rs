@@ -30,9 +30,9 @@
 //! needed of it is published as padding.
 
 use super::{
-    FIRST_POSITION, Producer, ReserveError,
+    Position, Producer, ReserveError,
     memory::Region,
-    mode::{Claim, Mode},
+    mode::{Claim, Joins, Mode},
     producer::put_padding,
     span,
 };
@@ -40,19 +40,20 @@ use crate::sync::Ordering;
 
 /// The ring has many producers, of which each has a clone of the handle.
 ///
-/// Positions are machine words. On a 32-bit target a producer that is
-/// preempted between its look at the tail and its compare-and-swap while
-/// others push exactly 2^32 bytes, or a multiple, takes room that is not free;
-/// no way is known to do this by accident.
+/// Positions have 64 bits wherever the target can exchange as many at once,
+/// 32-bit x86 and ARMv7-A among them. On the others, microcontrollers mostly, a
+/// producer that is preempted between its look at the tail and its
+/// compare-and-swap while others push exactly 2^32 bytes, or a multiple, takes
+/// room that is not free; no way is known to do this by accident.
 #[derive(Debug)]
 pub struct Many {
     /// The consumer's head when this handle last loaded it: never past it.
-    head_seen: usize,
+    head_seen: Position,
 }
 
 impl Many {
     pub(super) fn new() -> Self {
-        Self { head_seen: FIRST_POSITION }
+        Self { head_seen: Position::FIRST }
     }
 }
 
@@ -60,83 +61,124 @@ impl Many {
 impl Mode for Many {
     #[inline]
     fn claim(&mut self, region: Region<'_>, len: usize) -> Result<Claim, ReserveError> {
-        let control = region.control();
-        let capacity = region.capacity();
-        // Relaxed: the tail says only where room begins. That the room has
-        // been wiped is known from head.
-        let mut tail = control.tail.load(Ordering::Relaxed);
-        loop {
-            let claim = Claim::new(region, tail, len);
-            let needed = claim.needed();
-            // Others may have moved the tail further than the head that this
-            // handle has seen allows.
-            let free = |head: usize| capacity.checked_sub(tail.wrapping_sub(head));
-            if free(self.head_seen).is_none_or(|free| needed > free) {
-                // Before the look at head: see `One`.
-                let abandoned = region.is_abandoned();
-                // Acquire: pairs with the consumer's Release store of head; what
-                // it released has been wiped.
-                self.head_seen = control.head.load(Ordering::Acquire);
-                // Relaxed: as above. A tail that has moved was stale beside
-                // this head, which may be past it.
-                let now = control.tail.load(Ordering::Relaxed);
-                if now != tail {
-                    tail = now;
-                    continue;
-                }
-                let free = free(self.head_seen).unwrap_or(0);
-                if needed > free {
-                    return Err(ReserveError::no_room(needed, free, abandoned));
-                }
-            }
-            // Relaxed: one claimer at most gets a position, whatever the order.
-            match control.tail.compare_exchange_weak(
-                tail,
-                claim.end(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => {
-                    debug_assert!(
-                        // SAFETY: **ownership**: claimed just now; the consumer
-                        // at most loads headers.
-                        unsafe { region.is_zero(claim.begin, needed) },
-                        "zeros"
-                    );
-                    return Ok(claim);
-                }
-                Err(now) => tail = now,
-            }
-        }
+        claim(region, len, &mut self.head_seen, |_tail, needed, free| {
+            Err(ReserveError::Full { needed, free })
+        })
     }
 
     #[inline]
     fn give_back(&mut self, region: Region<'_>, claim: Claim, len: usize) {
-        let rest = claim.record().wrapping_add(span(len));
-        // Before the record, so that a reader behind it does not stop here.
-        put_padding(region, rest, span(claim.len) - span(len));
+        give_back(region, claim, len);
     }
 
     fn abandon(&mut self, region: Region<'_>, claim: Claim) {
-        put_padding(region, claim.record(), span(claim.len));
-        put_padding(region, claim.begin, claim.padding);
+        abandon(region, claim);
     }
 
     fn leaves_last(region: Region<'_>) -> bool {
-        // Release: all that this handle has committed is seen by the last one
-        // to leave. Acquire: if this is the last, it has seen all of it.
-        region.control().others.fetch_sub(1, Ordering::AcqRel) == 0
+        leaves_last(region)
     }
 }
 
+impl Joins for Many {
+    fn another(&self) -> Self {
+        Self { head_seen: self.head_seen }
+    }
+}
+
+/// Takes room for a record of `len` bytes, which fits an empty ring wherever
+/// it falls. Where there is none `make_room` is told the tail, and how much is
+/// needed there and free; it says that another look is worth it, or why not.
+#[inline]
+pub(super) fn claim(
+    region: Region<'_>,
+    len: usize,
+    head_seen: &mut Position,
+    mut make_room: impl FnMut(Position, usize, usize) -> Result<(), ReserveError>,
+) -> Result<Claim, ReserveError> {
+    let control = region.control();
+    let capacity = region.capacity();
+    // Relaxed: the tail says only where room begins. That the room has been
+    // wiped is known from head.
+    let mut tail = Position(control.tail.load(Ordering::Relaxed));
+    loop {
+        let claim = Claim::new(region, tail, len);
+        let needed = claim.needed();
+        // Others may have moved the tail further than the head that this
+        // handle has seen allows.
+        let free = |head: Position| capacity.checked_sub(tail.since(head));
+        if free(*head_seen).is_none_or(|free| needed > free) {
+            // Before the look at head: see `One`.
+            let abandoned = region.is_abandoned();
+            // Acquire: pairs with the Release store of head; what is before it
+            // has been wiped.
+            *head_seen = Position(region.head().load(Ordering::Acquire));
+            // Relaxed: as above. A tail that has moved was stale beside this
+            // head, which may be past it.
+            let now = Position(control.tail.load(Ordering::Relaxed));
+            if now != tail {
+                tail = now;
+                continue;
+            }
+            let free = free(*head_seen).unwrap_or(0);
+            if needed > free {
+                if abandoned {
+                    return Err(ReserveError::Closed);
+                }
+                make_room(tail, needed, free)?;
+                tail = Position(control.tail.load(Ordering::Relaxed));
+                continue;
+            }
+        }
+        // Relaxed: one claimer at most gets a position, whatever the order.
+        match control.tail.compare_exchange_weak(
+            tail.0,
+            claim.end().0,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => {
+                debug_assert!(
+                    // SAFETY: **ownership**: claimed just now; others at most
+                    // load headers.
+                    unsafe { region.is_zero(claim.begin, needed) },
+                    "zeros"
+                );
+                return Ok(claim);
+            }
+            Err(now) => tail = Position(now),
+        }
+    }
+}
+
+/// Publishes as padding what a record of `len` bytes does not need of `claim`.
+#[inline]
+pub(super) fn give_back(region: Region<'_>, claim: Claim, len: usize) {
+    let rest = claim.record().plus(span(len));
+    // Before the record, so that a reader behind it does not stop here.
+    put_padding(region, rest, span(claim.len) - span(len));
+}
+
+/// Publishes the whole of `claim` as padding.
+pub(super) fn abandon(region: Region<'_>, claim: Claim) {
+    put_padding(region, claim.record(), span(claim.len));
+    put_padding(region, claim.begin, claim.padding);
+}
+
+/// Takes the leave of a handle into account; whether it was the last.
+pub(super) fn leaves_last(region: Region<'_>) -> bool {
+    // Release: all that this handle has committed is seen by the last one to
+    // leave. Acquire: if this is the last, it has seen all of it.
+    region.control().others.fetch_sub(1, Ordering::AcqRel) == 0
+}
+
 /// Another producer of the same ring, with a ledger of its own.
-impl Clone for Producer<'_, Many> {
+impl<M: Joins> Clone for Producer<'_, M> {
     fn clone(&self) -> Self {
         // Relaxed: `self` is one of the producers, so the last has not left.
         self.region.control().others.fetch_add(1, Ordering::Relaxed);
-        let mode = Many { head_seen: self.state.mode.head_seen };
         #[cfg_attr(not(feature = "alloc"), expect(unused_mut))]
-        let mut clone = Self::new(self.region, mode);
+        let mut clone = Self::new(self.region, self.state.mode.another());
         #[cfg(feature = "alloc")]
         {
             clone.kept = self.kept.clone();

@@ -6,8 +6,8 @@
 
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull, slice};
 
-use super::{Control, HEADER_LEN};
-use crate::sync::{AtomicU32, Ordering};
+use super::{Control, HEADER_LEN, Position};
+use crate::sync::{AtomicHeader, AtomicPosition, Ordering};
 
 /// Memory of a constant size, in place. `align(8)` keeps header words aligned.
 #[cfg(not(forebay_loom))]
@@ -87,7 +87,7 @@ impl Heap {
 #[cfg(forebay_loom)]
 #[derive(Debug)]
 struct Model {
-    headers: alloc::boxed::Box<[AtomicU32]>,
+    headers: alloc::boxed::Box<[AtomicHeader]>,
     witnesses: alloc::boxed::Box<[crate::sync::Witness]>,
 }
 
@@ -101,7 +101,7 @@ impl Model {
     fn new(capacity: usize) -> Self {
         let words = capacity / HEADER_LEN;
         Self {
-            headers: (0..words).map(|_| AtomicU32::new(0)).collect(),
+            headers: (0..words).map(|_| AtomicHeader::new(0)).collect(),
             witnesses: (0..words).map(|_| crate::sync::Witness::new(())).collect(),
         }
     }
@@ -140,6 +140,12 @@ impl<'r> Region<'r> {
         unsafe { self.control.as_ref() }
     }
 
+    /// All before it is free. Who may move it: see **ownership**.
+    #[inline]
+    pub(super) fn head(&self) -> &AtomicPosition {
+        &self.control().front.head
+    }
+
     /// Whether the consumer is gone.
     #[inline]
     pub(super) fn is_abandoned(&self) -> bool {
@@ -154,14 +160,14 @@ impl<'r> Region<'r> {
 
     /// Bytes from `position` to the end of the memory.
     #[inline]
-    pub(super) fn to_end(self, position: usize) -> usize {
-        self.capacity() - (position & self.mask)
+    pub(super) fn to_end(self, position: Position) -> usize {
+        self.capacity() - position.offset(self.mask)
     }
 
     #[inline]
-    fn at(self, position: usize) -> NonNull<u8> {
+    fn at(self, position: Position) -> NonNull<u8> {
         // SAFETY: the masked offset is below the length of the memory.
-        unsafe { self.base.add(position & self.mask) }
+        unsafe { self.base.add(position.offset(self.mask)) }
     }
 
     /// The header word at `position`, a multiple of [`HEADER_LEN`].
@@ -172,12 +178,12 @@ impl<'r> Region<'r> {
     /// access to it is through such a reference too, or ordered by an edge.
     #[cfg(not(forebay_loom))]
     #[inline]
-    pub(super) unsafe fn header(self, position: usize) -> &'r AtomicU32 {
-        debug_assert!(position.is_multiple_of(HEADER_LEN));
+    pub(super) unsafe fn header(self, position: Position) -> &'r AtomicHeader {
+        debug_assert!(position.offset(self.mask).is_multiple_of(HEADER_LEN));
         let word = self.at(position).as_ptr().cast();
         // SAFETY: aligned by the position and the base, within the memory as
         // the capacity is a multiple of the word; the rest is the caller's.
-        unsafe { AtomicU32::from_ptr(word) }
+        unsafe { AtomicHeader::from_ptr(word) }
     }
 
     /// As above, for loom.
@@ -186,14 +192,14 @@ impl<'r> Region<'r> {
     ///
     /// None is needed.
     #[cfg(forebay_loom)]
-    pub(super) unsafe fn header(self, position: usize) -> &'r AtomicU32 {
+    pub(super) unsafe fn header(self, position: Position) -> &'r AtomicHeader {
         self.witness(position, HEADER_LEN);
         self.model_header(position)
     }
 
     #[cfg(forebay_loom)]
-    fn model_header(self, position: usize) -> &'r AtomicU32 {
-        &self.model().headers[(position & self.mask) / HEADER_LEN]
+    fn model_header(self, position: Position) -> &'r AtomicHeader {
+        &self.model().headers[position.offset(self.mask) / HEADER_LEN]
     }
 
     #[cfg(forebay_loom)]
@@ -209,7 +215,7 @@ impl<'r> Region<'r> {
     /// For `'s` the caller owns `[position, position + len)`, which does not
     /// cross the end of the memory.
     #[inline]
-    pub(super) unsafe fn bytes_mut<'s>(self, position: usize, len: usize) -> &'s mut [u8]
+    pub(super) unsafe fn bytes_mut<'s>(self, position: Position, len: usize) -> &'s mut [u8]
     where
         'r: 's,
     {
@@ -226,7 +232,7 @@ impl<'r> Region<'r> {
     /// For `'s` nobody writes `[position, position + len)`, which does not
     /// cross the end of the memory.
     #[inline]
-    pub(super) unsafe fn bytes<'s>(self, position: usize, len: usize) -> &'s [u8]
+    pub(super) unsafe fn bytes<'s>(self, position: Position, len: usize) -> &'s [u8]
     where
         'r: 's,
     {
@@ -242,12 +248,12 @@ impl<'r> Region<'r> {
     /// # Safety
     ///
     /// Meanwhile nobody writes them, and `len <= capacity`.
-    pub(super) unsafe fn is_zero(self, position: usize, len: usize) -> bool {
+    pub(super) unsafe fn is_zero(self, position: Position, len: usize) -> bool {
         let first = len.min(self.to_end(position));
         // SAFETY: the caller's span; this part ends with the memory.
         let front = unsafe { self.bytes(position, first) };
         // SAFETY: the rest of it, from the front of the memory.
-        let back = unsafe { self.bytes(position.wrapping_add(first), len - first) };
+        let back = unsafe { self.bytes(position.plus(first), len - first) };
         front.iter().chain(back).all(|byte| *byte == 0)
     }
 
@@ -257,13 +263,13 @@ impl<'r> Region<'r> {
     ///
     /// The caller owns them, headers included, and `len <= capacity`.
     #[inline]
-    pub(super) unsafe fn wipe(self, position: usize, len: usize) {
+    pub(super) unsafe fn wipe(self, position: Position, len: usize) {
         let first = len.min(self.to_end(position));
         // SAFETY: the caller owns the span; this part ends with the memory.
         unsafe { self.wipe_part(position, first) };
         if len > first {
             // SAFETY: the rest of the caller's span, from the front.
-            unsafe { self.wipe_part(position.wrapping_add(first), len - first) };
+            unsafe { self.wipe_part(position.plus(first), len - first) };
         }
     }
 
@@ -271,36 +277,36 @@ impl<'r> Region<'r> {
     ///
     /// As [`bytes_mut`](Region::bytes_mut).
     #[inline]
-    unsafe fn wipe_part(self, position: usize, len: usize) {
+    unsafe fn wipe_part(self, position: Position, len: usize) {
         // SAFETY: the same demands.
         unsafe { self.bytes_mut(position, len) }.fill(0);
         #[cfg(forebay_loom)]
         for at in (0..len).step_by(HEADER_LEN) {
             // Relaxed: a plain write, as far as the witness goes; the caller
             // publishes the wiped span by moving `head`.
-            self.model_header(position.wrapping_add(at)).store(0, Ordering::Relaxed);
+            self.model_header(position.plus(at)).store(0, Ordering::Relaxed);
         }
     }
 
     #[cfg(not(forebay_loom))]
     #[inline]
-    fn witness(self, _position: usize, _len: usize) {}
+    fn witness(self, _position: Position, _len: usize) {}
 
     #[cfg(not(forebay_loom))]
     #[inline]
-    fn witness_mut(self, _position: usize, _len: usize) {}
+    fn witness_mut(self, _position: Position, _len: usize) {}
 
     #[cfg(forebay_loom)]
-    fn witness(self, position: usize, len: usize) {
-        let first = (position & self.mask) / HEADER_LEN;
+    fn witness(self, position: Position, len: usize) {
+        let first = position.offset(self.mask) / HEADER_LEN;
         for witness in &self.model().witnesses[first..first + len.div_ceil(HEADER_LEN)] {
             witness.with(|_| ());
         }
     }
 
     #[cfg(forebay_loom)]
-    fn witness_mut(self, position: usize, len: usize) {
-        let first = (position & self.mask) / HEADER_LEN;
+    fn witness_mut(self, position: Position, len: usize) {
+        let first = position.offset(self.mask) / HEADER_LEN;
         for witness in &self.model().witnesses[first..first + len.div_ceil(HEADER_LEN)] {
             witness.with_mut(|_| ());
         }

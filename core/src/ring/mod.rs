@@ -1,5 +1,5 @@
 //! Bytes waiting to leave: a lock-free ring of variable-length records, with
-//! one producer or many.
+//! one producer or many, refusing or overwriting when full.
 //!
 //! ```
 //! use forebay::ring::Ring;
@@ -25,10 +25,14 @@
 //! [`Grant::commit`] publishes the record with one store; until then nobody
 //! sees it, and a grant that is dropped leaves nothing for the reader.
 //!
-//! One memory layout serves two kinds of producer. [`One`], made by
+//! One memory layout serves three kinds of producer. [`One`], made by
 //! [`Ring::split`], uses loads and stores alone, so a Cortex-M0 without
 //! compare-and-swap will do. [`Many`], made by [`Ring::share`], can be cloned
-//! and adds one compare-and-swap to each claim.
+//! and adds one compare-and-swap to each claim. [`Overwrite`], made by
+//! [`Ring::overwrite`], is many that make room in a full ring by dropping its
+//! oldest records. [`push_group`](Producer::push_group) keeps several records
+//! together, [`push_batch`](Producer::push_batch) puts them in at the price of
+//! one claim.
 //!
 //! [`Ring`] has a constant capacity, for a `static` or the stack; with the
 //! feature `alloc`, [`heap`] makes rings of a capacity chosen at run time, whose
@@ -36,9 +40,9 @@
 //!
 //! # Implementation
 //!
-//! Positions count bytes since the ring was made and wrap with the machine
-//! word; the capacity is a power of two, so `position & (capacity - 1)` is
-//! the place in memory. A record is a header word of four bytes and the
+//! Positions count bytes since the ring was made and wrap with their word; the
+//! capacity is a power of two, so `position & (capacity - 1)` is the place in
+//! memory. A record is a header word of four bytes and the
 //! payload, filled up to a multiple of four:
 //!
 //! ```text
@@ -47,6 +51,7 @@
 //!              |<------ at most the capacity ---->|
 //!
 //!   record:  | payload length + 1 | payload ... | fill to 4 |
+//!            (and a bit when more of its group follows)
 //!   padding: | PAD | span         | zeros ...               |
 //!            (to the end of memory, before a record that would wrap, and
 //!             what one of many producers claimed and did not need)
@@ -59,29 +64,35 @@
 //!   payload of a grant. So a header word that is not zero was stored by a
 //!   commit.
 //! - **ownership**: what is claimed of `[tail, head + capacity)` is its
-//!   claimer's until it is committed; `[head, tail)` is the consumer's once
-//!   committed. One producer alone moves `tail`, which nobody else reads; many
-//!   move it by compare-and-swap, so that no byte is claimed twice. The consumer
-//!   alone moves `head`.
+//!   claimer's until it is committed; `[head, tail)`, once committed, is his who
+//!   holds the head. One producer alone moves `tail`, which nobody else reads;
+//!   many move it by compare-and-swap, so that no byte is claimed twice. Only
+//!   the holder moves `head`: the consumer, or in a ring that is overwritten
+//!   whoever has taken the hold (`hold.rs`).
 //!
 //! Two edges order everything: the producer's Release store of a header with
-//! the consumer's Acquire load of it (the payload is written before it is
-//! read), and the consumer's Release store of `head` with the producer's
-//! Acquire load of it (the span is wiped before it is written again). A third
-//! kind ends things: each side's last store says that it is gone, so that who
+//! the holder's Acquire load of it (the payload is written before it is read),
+//! and the holder's Release store of `head` with the producer's Acquire load of
+//! it (the span is wiped before it is written again). Where the hold changes
+//! hands, that is an edge too. Another kind ends things: each side's last store says that it is gone, so that who
 //! sees it and looks afterwards sees all that the other has done.
 
 #[cfg(all(feature = "alloc", not(target_has_atomic = "ptr")))]
 compile_error!("the feature `alloc` needs `alloc::sync::Arc`, which this target does not have");
 
 mod consumer;
+mod group;
 #[cfg(feature = "alloc")]
 pub mod heap;
+mod hold;
 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
 mod many;
 mod memory;
 mod mode;
 mod one;
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+mod overwrite;
+mod position;
 mod producer;
 #[cfg(all(test, feature = "alloc", not(forebay_loom)))]
 mod tests;
@@ -94,29 +105,30 @@ pub use consumer::{Consumer, Records};
 pub use inline::Ring;
 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
 pub use many::Many;
-pub use mode::Mode;
+pub use mode::{Joins, Mode};
 pub use one::One;
+#[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+pub use overwrite::Overwrite;
+pub(crate) use position::Position;
 pub use producer::{Grant, Producer, ReserveError};
 
+use crate::sync::{AtomicBool, AtomicPosition, HeaderWord};
 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-use crate::sync::SwapUsize;
-use crate::sync::{AtomicBool, AtomicUsize};
+use crate::sync::{SwapBool, SwapPosition, SwapUsize};
 
 /// Bytes of a record's header word, and the alignment of records.
 const HEADER_LEN: usize = 4;
-/// Marks a header word as padding to the end of the memory.
-const PAD: u32 = 1 << 31;
+/// Marks a header word as padding.
+const PAD: HeaderWord = 1 << (HeaderWord::BITS - 1);
+/// Marks the header of a record whose group has more records behind it.
+const MORE: HeaderWord = 1 << (HeaderWord::BITS - 2);
 
 /// The least capacity of a ring in bytes.
 pub const CAPACITY_MIN: usize = 16;
-/// The greatest capacity of a ring in bytes: a header word counts spans in 31
-/// bits.
-pub const CAPACITY_MAX: usize = 1 << 30;
-
-/// Where positions begin. Tests and models begin just before the word wraps,
-/// two of the smallest records before the end of the memory.
-const FIRST_POSITION: usize =
-    if cfg!(any(test, forebay_loom)) { usize::MAX - (2 * span(4) - 1) } else { 0 };
+/// The greatest capacity of a ring in bytes: a header word counts lengths, which
+/// are less than half of it, in 30 bits; 16 KiB on 16-bit processors, where it
+/// has 14.
+pub const CAPACITY_MAX: usize = 1 << (HeaderWord::BITS - 2);
 
 /// The longest record in bytes that a ring of `capacity` bytes takes: half of
 /// it, less the header, so that a record fits wherever it falls.
@@ -173,15 +185,24 @@ impl<T> core::ops::Deref for Line<T> {
     }
 }
 
+/// What the consumer stores, and reads first.
+#[derive(Debug)]
+struct Front {
+    /// All before it has been released or overwritten. Stored by who holds it.
+    head: AtomicPosition,
+    /// Whether somebody holds the head; only where it is overwritten.
+    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+    held: SwapBool,
+}
+
 /// The words that both sides see.
 #[derive(Debug)]
 struct Control {
-    /// Stored by the consumer alone: all before it has been released.
-    head: Line<AtomicUsize>,
+    front: Line<Front>,
     /// Moved by each of many producers: all before it has been claimed. One
     /// producer keeps its tail to itself.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-    tail: Line<SwapUsize>,
+    tail: Line<SwapPosition>,
     /// How many producers there are beside one. All words of a new ring are
     /// zero, so that a `static` takes no flash.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
@@ -197,9 +218,13 @@ macro_rules! control_new {
     ($($const:tt)?) => {
         $($const)? fn new() -> Self {
             Self {
-                head: Line(AtomicUsize::new(FIRST_POSITION)),
+                front: Line(Front {
+                    head: AtomicPosition::new(Position::FIRST.0),
+                    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+                    held: SwapBool::new(false),
+                }),
                 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-                tail: Line(SwapUsize::new(FIRST_POSITION)),
+                tail: Line(SwapPosition::new(Position::FIRST.0)),
                 #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
                 others: SwapUsize::new(0),
                 producer_gone: AtomicBool::new(false),
@@ -218,12 +243,12 @@ impl Control {
 
 #[cfg(not(forebay_loom))]
 mod inline {
-    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
-    use super::Many;
     use super::{
         Consumer, Control, Mode, One, Producer, check_capacity,
         memory::{Inline, Region},
     };
+    #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+    use super::{Many, Overwrite};
     use crate::sync::SwapBool;
 
     /// A ring of `N` bytes in place, for a `static` or the stack.
@@ -237,8 +262,9 @@ mod inline {
     ///
     /// [`split`](Ring::split) and [`split_once`](Ring::split_once) give it one
     /// producer, [`share`](Ring::share) and [`share_once`](Ring::share_once)
-    /// many. `split_once`, `share` and `share_once` need compare-and-swap:
-    /// targets without it need the feature `critical-section`, or
+    /// many, [`overwrite`](Ring::overwrite) and
+    /// [`overwrite_once`](Ring::overwrite_once) many that overwrite the oldest
+    /// records. All but `split` need compare-and-swap: targets without it need the feature `critical-section`, or
     /// `portable-atomic`. Without those, get a `&'static mut Ring` from
     /// `static_cell` or `cortex_m::singleton!` and [`split`](Ring::split) it.
     #[derive(Debug)]
@@ -259,7 +285,7 @@ mod inline {
             const {
                 assert!(
                     check_capacity(N).is_ok(),
-                    "the capacity of a ring is a power of two from 16 bytes to 1 GiB"
+                    "the capacity of a ring is a power of two from CAPACITY_MIN to CAPACITY_MAX"
                 );
             }
             Self { control: Control::new(), split: SwapBool::new(false), memory: Inline::new() }
@@ -279,6 +305,15 @@ mod inline {
             self.renew(Many::new())
         }
 
+        /// Makes the handles of a ring that nobody else has, for many
+        /// producers that overwrite the oldest records: the first of them, to
+        /// be cloned, and the consumer. What an earlier pair left in the ring
+        /// is gone.
+        #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+        pub fn overwrite(&mut self) -> (Producer<'_, Overwrite>, Consumer<'_>) {
+            self.renew(Overwrite::new())
+        }
+
         /// Makes the two handles of a ring in a `static`, for one producer;
         /// `None` when the ring has handles already.
         #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
@@ -291,6 +326,14 @@ mod inline {
         #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
         pub fn share_once(&self) -> Option<(Producer<'_, Many>, Consumer<'_>)> {
             self.once(Many::new())
+        }
+
+        /// Makes the handles of a ring in a `static`, for many producers that
+        /// overwrite the oldest records; `None` when the ring has handles
+        /// already.
+        #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
+        pub fn overwrite_once(&self) -> Option<(Producer<'_, Overwrite>, Consumer<'_>)> {
+            self.once(Overwrite::new())
         }
 
         fn renew<M: Mode>(&mut self, mode: M) -> (Producer<'_, M>, Consumer<'_>) {
@@ -334,5 +377,5 @@ mod inline {
 /// is or will be made while these live but by cloning this producer, and it
 /// lives as long as they do.
 unsafe fn pair<M: Mode>(region: memory::Region<'_>, mode: M) -> (Producer<'_, M>, Consumer<'_>) {
-    (Producer::new(region, mode), Consumer::new(region))
+    (Producer::new(region, mode), Consumer::new(region, M::OVERWRITES))
 }

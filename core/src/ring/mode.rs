@@ -2,14 +2,15 @@
 
 use core::fmt;
 
-use super::{HEADER_LEN, ReserveError, memory::Region, span};
+use super::{HEADER_LEN, Position, ReserveError, memory::Region, span};
+use crate::ledger::Ledger;
 
 /// Room that one grant owns: padding to the end of the memory, where the
 /// record would cross it, and the record.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     /// The position of the padding, or of the record where there is none.
-    pub(super) begin: usize,
+    pub(super) begin: Position,
     pub(super) padding: usize,
     /// The payload's length.
     pub(super) len: usize,
@@ -18,7 +19,7 @@ pub struct Claim {
 impl Claim {
     /// Room for a payload of `len` bytes from `begin` on.
     #[inline]
-    pub(super) fn new(region: Region<'_>, begin: usize, len: usize) -> Self {
+    pub(super) fn new(region: Region<'_>, begin: Position, len: usize) -> Self {
         let to_end = region.to_end(begin);
         Self { begin, padding: if span(len) > to_end { to_end } else { 0 }, len }
     }
@@ -31,29 +32,35 @@ impl Claim {
 
     /// The position of the record.
     #[inline]
-    pub(super) fn record(self) -> usize {
-        self.begin.wrapping_add(self.padding)
+    pub(super) fn record(self) -> Position {
+        self.begin.plus(self.padding)
     }
 
     /// The position of its payload.
     #[inline]
-    pub(super) fn payload(self) -> usize {
-        self.record().wrapping_add(HEADER_LEN)
+    pub(super) fn payload(self) -> Position {
+        self.record().plus(HEADER_LEN)
     }
 
     /// The position behind it.
     #[cfg(any(target_has_atomic = "ptr", feature = "portable-atomic"))]
     #[inline]
-    pub(super) fn end(self) -> usize {
-        self.begin.wrapping_add(self.needed())
+    pub(super) fn end(self) -> Position {
+        self.begin.plus(self.needed())
     }
 }
 
-/// How producers share a ring: [`One`](super::One) or [`Many`](super::Many).
+/// How producers share a ring: [`One`](super::One), [`Many`](super::Many) or
+/// [`Overwrite`](super::Overwrite).
 ///
-/// Sealed: the two are all there are.
+/// Sealed: the three are all there are.
 #[allow(private_interfaces)]
 pub trait Mode: fmt::Debug + Sized {
+    /// Whether producers drop the oldest records, so that the consumer must
+    /// hold the head while it has records.
+    #[doc(hidden)]
+    const OVERWRITES: bool = false;
+
     /// Takes room for a record of `len` bytes, which fits an empty ring
     /// wherever it falls. From then on it is owned by one grant.
     #[doc(hidden)]
@@ -71,4 +78,24 @@ pub trait Mode: fmt::Debug + Sized {
     /// Takes the leave of a handle into account; whether it was the last.
     #[doc(hidden)]
     fn leaves_last(region: Region<'_>) -> bool;
+
+    /// Takes note that `records` were refused.
+    #[doc(hidden)]
+    #[inline]
+    fn refused(&mut self, _error: ReserveError, _records: u64) {}
+
+    /// What only this mode counts.
+    #[doc(hidden)]
+    #[inline]
+    fn losses(&self) -> Ledger {
+        Ledger::default()
+    }
+}
+
+/// A [`Mode`] of several producers, whose handles can be cloned.
+pub trait Joins: Mode {
+    /// The mode of one more handle.
+    #[doc(hidden)]
+    #[must_use]
+    fn another(&self) -> Self;
 }

@@ -1,7 +1,7 @@
 //! One producer: loads and stores alone.
 
 use super::{
-    FIRST_POSITION, ReserveError,
+    Position, ReserveError,
     memory::Region,
     mode::{Claim, Mode},
     span,
@@ -15,9 +15,9 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 pub struct One {
     /// The position behind the last committed record.
-    tail: usize,
+    tail: Position,
     /// The consumer's head when it was last loaded: never past it.
-    head_seen: usize,
+    head_seen: Position,
     /// The payload length of the grant that is out. If that grant is
     /// forgotten, its payload is wiped before the next one is lent.
     lent: usize,
@@ -25,13 +25,13 @@ pub struct One {
 
 impl One {
     pub(super) fn new() -> Self {
-        Self { tail: FIRST_POSITION, head_seen: FIRST_POSITION, lent: 0 }
+        Self { tail: Position::FIRST, head_seen: Position::FIRST, lent: 0 }
     }
 
     /// Bytes known to be free.
     #[inline]
     fn free(&self, region: Region<'_>) -> usize {
-        region.capacity() - self.tail.wrapping_sub(self.head_seen)
+        region.capacity() - self.tail.since(self.head_seen)
     }
 
     #[cold]
@@ -49,7 +49,7 @@ impl One {
     #[inline]
     fn invariants(&self, region: Region<'_>, needed: usize) {
         if cfg!(debug_assertions) {
-            let used = self.tail.wrapping_sub(self.head_seen);
+            let used = self.tail.since(self.head_seen);
             assert!(used <= region.capacity(), "room: {used} bytes used");
             assert!(needed <= self.free(region), "room: {needed} bytes needed");
             // SAFETY: **ownership**: free, and no grant is out; the consumer at
@@ -77,7 +77,7 @@ impl Mode for One {
             let abandoned = region.is_abandoned();
             // Acquire: pairs with the consumer's Release store of head; what it
             // released has been wiped.
-            self.head_seen = region.control().head.load(Ordering::Acquire);
+            self.head_seen = Position(region.head().load(Ordering::Acquire));
             let free = self.free(region);
             if needed > free {
                 return Err(ReserveError::no_room(needed, free, abandoned));
@@ -93,7 +93,7 @@ impl Mode for One {
 
     #[inline]
     fn give_back(&mut self, _region: Region<'_>, claim: Claim, len: usize) {
-        self.tail = claim.record().wrapping_add(span(len));
+        self.tail = claim.record().plus(span(len));
         self.lent = 0;
     }
 

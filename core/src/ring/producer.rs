@@ -1,7 +1,8 @@
 //! The side that fills the ring: its handle and its grants.
 //!
-//! What differs between one producer and many is in [`One`] and
-//! [`Many`](super::Many); the rest is here once.
+//! What differs between one producer and many is in [`One`],
+//! [`Many`](super::Many) and [`Overwrite`](super::Overwrite); the rest is here
+//! once.
 
 use core::{
     error::Error,
@@ -10,22 +11,23 @@ use core::{
 };
 
 use super::{
-    PAD,
+    PAD, Position,
     memory::Region,
     mode::{Claim, Mode},
     one::One,
-    record_len_max,
+    record_len_max, span,
 };
 use crate::{
     ledger::{Ledger, Offers},
-    sync::Ordering,
+    sync::{HeaderWord, Ordering},
 };
 
 /// Puts records into a ring.
 ///
 /// With [`One`] there is one for each ring, made of loads and stores alone;
-/// with [`Many`](super::Many) it can be cloned, one for each thread or
-/// interrupt. Each counts what was offered to it.
+/// with [`Many`](super::Many) and [`Overwrite`](super::Overwrite) it can be
+/// cloned, one for each thread or interrupt. Each counts what was offered to
+/// it.
 ///
 /// The consumer meanwhile only makes more room; other producers, where there
 /// are any, only take some.
@@ -79,9 +81,16 @@ impl<'r, M: Mode> Producer<'r, M> {
     /// [`ReserveError::Full`] when the consumer has not released enough yet,
     /// [`ReserveError::TooLong`] when a record of this length never fits,
     /// [`ReserveError::Closed`] when there is no room and the consumer is
-    /// gone. Each is counted as refused.
+    /// gone; [`ReserveError::Busy`] in place of `Full` in a ring that is
+    /// overwritten. Each is counted as refused.
     #[inline]
     pub fn reserve(&mut self, len: usize) -> Result<Grant<'_, M>, ReserveError> {
+        self.grant(len, 1)
+    }
+
+    /// Takes room of `len` bytes, or counts `records` as refused.
+    #[inline]
+    pub(super) fn grant(&mut self, len: usize, records: u64) -> Result<Grant<'_, M>, ReserveError> {
         let len_max = self.record_len_max();
         let claim = if len > len_max {
             Err(ReserveError::TooLong { len, len_max })
@@ -91,7 +100,8 @@ impl<'r, M: Mode> Producer<'r, M> {
         match claim {
             Ok(claim) => Ok(Grant { region: self.region, state: &mut self.state, claim }),
             Err(error) => {
-                self.state.offers.refuse();
+                self.state.offers.refuse(records);
+                self.state.mode.refused(error, records);
                 Err(error)
             }
         }
@@ -122,10 +132,11 @@ impl<'r, M: Mode> Producer<'r, M> {
         self.region.is_abandoned()
     }
 
-    /// What has been offered through this handle, accepted and refused.
+    /// What has been offered through this handle, accepted and refused, and
+    /// what was overwritten by it.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        self.state.offers.ledger()
+        self.state.offers.ledger() + self.state.mode.losses()
     }
 }
 
@@ -157,7 +168,8 @@ impl<M: Mode> Drop for Producer<'_, M> {
 /// The bytes are zero at first. Dropping a grant leaves nothing for the
 /// reader. Forgetting one (`core::mem::forget`) gives the room back at the
 /// next [`reserve`](Producer::reserve) of [`One`]; among
-/// [`Many`](super::Many) it holds up what comes behind it for good.
+/// [`Many`](super::Many), overwriting or not, it holds up what comes behind it
+/// for good.
 #[derive(Debug)]
 #[must_use = "a grant that is not committed leaves nothing in the ring"]
 pub struct Grant<'p, M: Mode = One> {
@@ -192,18 +204,45 @@ impl<M: Mode> Grant<'_, M> {
     #[inline]
     fn publish(self, len: usize) {
         self.state.mode.give_back(self.region, self.claim, len);
-        put_record(self.region, self.claim, len);
-        self.state.offers.accept();
+        put_record(self.region, self.claim, len, 0);
+        self.state.offers.accept(1);
+        core::mem::forget(self);
+    }
+
+    /// Stores the header of a record that is not the first, `at` bytes behind
+    /// the first's header.
+    pub(super) fn put_inner_header(&mut self, at: usize, len: usize, mark: HeaderWord) {
+        debug_assert!(at + span(len) <= span(self.claim.len));
+        // SAFETY: **ownership**: the word is in the span of the claim.
+        let header = unsafe { self.region.header(self.claim.record().plus(at)) };
+        // Relaxed: the first header is stored after it and publishes it.
+        header.store(header_of(len, mark), Ordering::Relaxed);
+    }
+
+    /// Publishes all of the claim as `records` records, of which the first has
+    /// `len` bytes and the others have their headers.
+    pub(super) fn publish_all(self, len: usize, mark: HeaderWord, records: u64) {
+        self.state.mode.give_back(self.region, self.claim, self.claim.len);
+        put_record(self.region, self.claim, len, mark);
+        self.state.offers.accept(records);
         core::mem::forget(self);
     }
 }
 
-/// Publishes the first `len` bytes of a claim as a record.
+/// The header word of a record; `mark` is [`MORE`](super::MORE) or nothing.
 #[inline]
-fn put_record(region: Region<'_>, claim: Claim, len: usize) {
-    // The length is at most half of a capacity of 31 bits.
+fn header_of(len: usize, mark: HeaderWord) -> HeaderWord {
+    // The length is less than half of the greatest capacity.
     #[allow(clippy::cast_possible_truncation)]
-    put_header(region, claim.record(), len as u32 + 1);
+    let len = len as HeaderWord;
+    (len + 1) | mark
+}
+
+/// Publishes the first `len` bytes of a claim as a record, and with it the
+/// records behind it that are in the claim.
+#[inline]
+fn put_record(region: Region<'_>, claim: Claim, len: usize, mark: HeaderWord) {
+    put_header(region, claim.record(), header_of(len, mark));
     // After the record's header, so that a reader that sees the padding sees
     // the record.
     put_padding(region, claim.begin, claim.padding);
@@ -211,16 +250,16 @@ fn put_record(region: Region<'_>, claim: Claim, len: usize) {
 
 /// Publishes padding of `len` bytes, if that is any.
 #[inline]
-pub(super) fn put_padding(region: Region<'_>, position: usize, len: usize) {
+pub(super) fn put_padding(region: Region<'_>, position: Position, len: usize) {
     if len > 0 {
-        // At most a capacity of 31 bits.
+        // Less than the greatest capacity.
         #[allow(clippy::cast_possible_truncation)]
-        put_header(region, position, PAD | len as u32);
+        put_header(region, position, PAD | len as HeaderWord);
     }
 }
 
 #[inline]
-fn put_header(region: Region<'_>, position: usize, value: u32) {
+fn put_header(region: Region<'_>, position: Position, value: HeaderWord) {
     // SAFETY: **ownership**: the word is in the span of a claim; the consumer
     // at most loads it, atomically.
     let header = unsafe { region.header(position) };
@@ -270,13 +309,22 @@ pub enum ReserveError {
     },
     /// Longer than any record that fits.
     TooLong {
-        /// The record's length in bytes.
+        /// The length in bytes of the record, or of the group.
         len: usize,
         /// The longest that fits.
         len_max: usize,
     },
     /// No room, and the consumer is gone.
     Closed,
+    /// No room, and the oldest record cannot be overwritten now: the consumer
+    /// has it, it is not committed yet, or another producer is about to
+    /// overwrite it.
+    Busy {
+        /// Bytes that the record takes now, as for `Full`.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
 }
 
 impl fmt::Display for ReserveError {
@@ -289,6 +337,10 @@ impl fmt::Display for ReserveError {
                 write!(f, "a record of {len} bytes, the ring's longest is {len_max}")
             }
             Self::Closed => write!(f, "the ring is full and its consumer is gone"),
+            Self::Busy { needed, free } => write!(
+                f,
+                "the ring is full and its oldest record in use: {needed} bytes needed, {free} free"
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, poll},
     fs::{AtFlags, StatxFlags, fdatasync, fsync, statx},
     io::{Errno, pread, pwrite},
     net::{SendFlags, send},
@@ -70,6 +71,10 @@ fn perform(mut request: Request) -> Done {
         }
         Request::Send { file, lease, start, end, .. } => {
             retry(|| send(&*file, &lease[*start..*end], SendFlags::NOSIGNAL)).map(count)
+        }
+        Request::Writable { file, .. } => {
+            let writable = &mut [PollFd::new(&*file, PollFlags::OUT)];
+            retry(|| poll(writable, None)).map(|_| 0)
         }
         Request::Sync { file, data_only: true } => retry(|| fdatasync(&*file)).map(|()| 0),
         Request::Sync { file, data_only: false } => retry(|| fsync(&*file)).map(|()| 0),

@@ -31,10 +31,13 @@ mod queue;
 mod region;
 mod ring;
 pub(crate) mod setup;
+mod sink;
 mod slots;
 
 #[cfg(test)]
 mod fake;
+#[cfg(all(test, not(miri)))]
+mod hazards;
 
 pub use arena::Lease;
 pub use config::{Config, Degraded, Feature, SetupError, Wait, Way};
@@ -42,4 +45,5 @@ pub use context::Context;
 pub use driver::leaked;
 pub use file::{Alignment, File, Misaligned, OpenOptions, Part};
 pub use outcome::{Completion, Counts, Outcome, Refused, Status, Why};
+pub use sink::{RingSink, SinkSet, StreamSink};
 pub use slots::Ticket;

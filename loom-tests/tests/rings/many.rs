@@ -56,6 +56,50 @@ pub(super) fn fan_in() {
     );
 }
 
+/// A batch of each producer arrives in one piece.
+pub(super) fn batches() {
+    explore(|| {
+        let (mut first, mut consumer) = heap::shared(32).unwrap();
+        let mut second = first.clone();
+        let threads = [
+            thread::spawn(move || first.push_batch(&[b"a", b"b"]).unwrap()),
+            thread::spawn(move || second.push_batch(&[b"c", b"d"]).unwrap()),
+        ];
+        let mut taken = Vec::new();
+        let count = take(&mut consumer, &mut taken);
+        join(threads);
+        take(&mut consumer, &mut taken);
+        let in_order = taken == [b"a", b"b", b"c", b"d"];
+        assert!(in_order || taken == [b"c", b"d", b"a", b"b"], "{taken:?}");
+        (in_order, count)
+    })
+    .expect(
+        1000,
+        [true, false].into_iter().flat_map(|first| [0, 2, 4].map(|count| (first, count))),
+    );
+}
+
+/// Two grants are committed in any order; the records come in that of the
+/// claims.
+pub(super) fn out_of_order() {
+    explore(|| {
+        let (first, mut consumer) = heap::shared(32).unwrap();
+        let second = first.clone();
+        // So that the grants may go to threads of their own.
+        let [first, second] = [first, second].map(|producer| Box::leak(Box::new(producer)));
+        let mut grants = [first.reserve(4).unwrap(), second.reserve(4).unwrap()];
+        grants[0].copy_from_slice(b"0000");
+        let threads = grants.map(|grant| thread::spawn(move || grant.commit()));
+        let mut taken = Vec::new();
+        let counts = [take(&mut consumer, &mut taken), take(&mut consumer, &mut taken)];
+        join(threads);
+        take(&mut consumer, &mut taken);
+        assert_eq!(taken, [*b"0000", [0; 4]]);
+        counts
+    })
+    .expect(100, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]);
+}
+
 /// Two producers try for the room of one record, while that of another may be
 /// released.
 pub(super) fn last_room() {

@@ -48,6 +48,23 @@ pub(super) fn publish() {
     .expect(200, [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]);
 }
 
+/// A group is there whole or not at all.
+pub(super) fn group() {
+    explore(|| {
+        let (mut producer, mut consumer) = heap::ring(64).unwrap();
+        let thread = thread::spawn(move || {
+            producer.push_group(&[b"ab", b"c"]).unwrap();
+        });
+        let mut taken = Vec::new();
+        let counts = [take(&mut consumer, &mut taken), take(&mut consumer, &mut taken)];
+        thread.join().unwrap();
+        take(&mut consumer, &mut taken);
+        assert_eq!(taken, [&b"ab"[..], b"c"]);
+        counts
+    })
+    .expect(25, [[0, 0], [0, 2], [2, 0]]);
+}
+
 /// A full ring takes a record when one was released, in its place.
 pub(super) fn reuse() {
     explore(|| {

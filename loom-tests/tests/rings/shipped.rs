@@ -6,6 +6,8 @@ use forebay::ring;
 mod many;
 #[path = "one.rs"]
 mod one;
+#[path = "overwrite.rs"]
+mod overwrite;
 
 /// A test of each model.
 macro_rules! explored {
@@ -22,6 +24,7 @@ macro_rules! explored {
 }
 
 explored! {
-    one_producer: one { publish reuse wrap all_together no_commit producer_leaves consumer_leaves }
-    many_producers: many { fan_in last_room dropped producers_leave }
+    one_producer: one { publish group reuse wrap all_together no_commit producer_leaves consumer_leaves }
+    many_producers: many { fan_in batches last_room out_of_order dropped producers_leave }
+    overwriting: overwrite { reader two all_together uncommitted groups consumer_leaves producers_leave }
 }
