@@ -98,6 +98,13 @@ check_features() {
   must "${hack[@]}"
   must "${hack[@]}" --skip std,alloc,portable-atomic --target thumbv6m-none-eabi
   must "${hack[@]}" --skip std --target thumbv7m-none-eabi
+  # What is for any system with `std`, on systems that are no Linux.
+  local target
+  # shellcheck disable=SC2086 # words
+  need $OTHER_SYSTEMS
+  for target in $OTHER_SYSTEMS; do
+    must cargo check --locked -p forebay-std --target "$target" --target-dir target/features
+  done
 }
 
 check_bare_metal() {

@@ -38,6 +38,7 @@ const UNSAFE: &[&str] = &[
     "firmware/push/src/lib.rs",
     // A system call that a test sees, an allocator that counts.
     "linux-adapter/tests/sigpipe.rs",
+    "linux-adapter/tests/uring/oracle.rs",
     "std-adapter/tests/common/counting.rs",
 ];
 

@@ -49,6 +49,8 @@ pub struct Config {
     pub(crate) close_within: Duration,
 }
 
+const REGISTERED_MAX: u32 = 32768;
+
 /// A thread of the kernel that submits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SqPoll {
@@ -111,10 +113,11 @@ impl Config {
         self
     }
 
-    /// How many files are registered with the kernel; zero for none.
+    /// How many files may be registered with the kernel; zero for none, and at
+    /// most 32768.
     #[must_use]
     pub const fn registered_files(mut self, count: u32) -> Self {
-        self.registered_files = count;
+        self.registered_files = if count < REGISTERED_MAX { count } else { REGISTERED_MAX };
         self
     }
 

@@ -589,9 +589,9 @@ impl Context {
         let Done { request, result, opened, status } = done;
         match request {
             Request::Read { lease, start, .. } => Outcome::Moved(lease, more(start, result)),
-            Request::Write { lease, .. } | Request::Send { lease, .. } => {
-                Outcome::Moved(lease, more(0, result))
-            }
+            Request::Write { lease, .. }
+            | Request::Send { lease, .. }
+            | Request::Writable { lease, .. } => Outcome::Moved(lease, more(0, result)),
             Request::Sync { .. } => Outcome::Synced(result.map(drop)),
             Request::Open { options, .. } => Outcome::Opened(match (opened, result) {
                 (Some(fd), _) => {

@@ -84,6 +84,8 @@ pub(crate) enum Request {
     Write { file: File, lease: Lease, len: usize, offset: u64 },
     /// From the lease, to a socket.
     Send { file: File, lease: Lease, start: usize, end: usize, zero_copy: bool },
+    /// To know when a socket takes bytes; the lease is not used.
+    Writable { file: File, lease: Lease },
     /// The data, or the metadata too.
     Sync { file: File, data_only: bool },
     /// A path.
@@ -95,9 +97,10 @@ pub(crate) enum Request {
 impl Request {
     pub(crate) fn into_lease(self) -> Option<Lease> {
         match self {
-            Self::Read { lease, .. } | Self::Write { lease, .. } | Self::Send { lease, .. } => {
-                Some(lease)
-            }
+            Self::Read { lease, .. }
+            | Self::Write { lease, .. }
+            | Self::Send { lease, .. }
+            | Self::Writable { lease, .. } => Some(lease),
             Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
         }
     }
@@ -295,6 +298,7 @@ impl<K: Kernel> Driver<K> {
                 let flags = SendFlags::NOSIGNAL;
                 op::send(file.target(table), bytes(lease, *start, *end), flags, *zero_copy, data)
             }
+            Request::Writable { file, .. } => op::writable(file.target(table), data),
             Request::Sync { file, data_only } => op::sync(file.target(table), *data_only, data),
             Request::Open { path, options } => {
                 let place = self.fill_scratch(ticket, path.as_bytes_with_nul());

@@ -110,30 +110,30 @@ fn overwritten(arena: &Arc<Arena>, file: &File, scratch: &mut Lease) -> usize {
     leases.iter().flat_map(|lease| lease.iter()).filter(|byte| **byte != 0xAA).count()
 }
 
-const READS: usize = 16;
+const READS: u16 = 16;
 const LEN: usize = 65536;
 
 /// 200 rounds of 16 reads of 64 KiB with `O_DIRECT`, ended by `end`, after which
 /// nobody may write to their buffers: goal 1.
 fn no_byte_changes_after(end: impl Fn(Driver<Real>, &[Ticket])) {
-    let path = Path::new(READS * LEN);
+    let path = Path::new(usize::from(READS) * LEN);
     let Some(file) = path.direct() else { return };
     let aside = Arc::new(Arena::new(1, LEN, None).unwrap());
     let mut scratch = aside.lease().unwrap();
     let (mut operations, mut changed) = (0, 0);
     for round in 0..200 {
-        let arena = Arc::new(Arena::new(READS as u32, LEN, None).unwrap());
+        let arena = Arc::new(Arena::new(READS.into(), LEN, None).unwrap());
         let config = Config::new().queue_depth(16).registered_buffers(round % 2 == 0);
         let Some(mut driver) = driver(&config, &arena) else { return };
         let mut tickets = vec![];
-        for index in 0..READS {
-            let request = read(&file, arena.lease().unwrap(), LEN, (index * LEN) as u64);
+        for index in 0..u64::from(READS) {
+            let request = read(&file, arena.lease().unwrap(), LEN, index * LEN as u64);
             tickets.extend(driver.start([request]).unwrap());
         }
         driver.submit().unwrap();
         operations += driver.under_way();
         end(driver, &tickets);
-        assert_eq!(arena.free(), READS, "a buffer is missing");
+        assert_eq!(arena.free(), READS.into(), "a buffer is missing");
         changed += overwritten(&arena, &file, &mut scratch);
     }
     assert!(operations >= 3000, "{operations} operations were under way");
@@ -164,7 +164,7 @@ fn memory_is_still_after_its_operation_was_forgotten() {
     no_byte_changes_after(|mut driver, tickets| {
         let arena = Arc::clone(driver.arena());
         tickets.iter().for_each(|ticket| driver.orphan(*ticket));
-        while arena.free() < READS {
+        while arena.free() < READS.into() {
             driver.enter(1, Some(WITHIN)).unwrap();
             driver.reap(|_, _| {});
         }

@@ -31,6 +31,7 @@ mod queue;
 mod region;
 mod ring;
 pub(crate) mod setup;
+mod sink;
 mod slots;
 
 #[cfg(test)]
@@ -44,4 +45,5 @@ pub use context::Context;
 pub use driver::leaked;
 pub use file::{Alignment, File, Misaligned, OpenOptions, Part};
 pub use outcome::{Completion, Counts, Outcome, Refused, Status, Why};
+pub use sink::{RingSink, SinkSet, StreamSink};
 pub use slots::Ticket;

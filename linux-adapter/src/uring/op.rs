@@ -134,6 +134,17 @@ pub(crate) fn status(
     entry
 }
 
+/// `poll(2)` until a socket takes bytes, or is no more.
+pub(crate) fn writable(target: Target, data: u64) -> io_uring_sqe {
+    /// `POLLOUT` of `poll(2)`.
+    const OUT: u32 = 4;
+    let mut entry = on(target, entry(IoringOp::PollAdd, data));
+    // The kernel takes two halves, each in its order of bytes.
+    let events = if cfg!(target_endian = "big") { OUT.rotate_left(16) } else { OUT };
+    entry.op_flags = op_flags_union { poll32_events: events };
+    entry
+}
+
 /// Cancels the operation whose entry has the user data `target`.
 pub(crate) fn cancel(target: u64, data: u64) -> io_uring_sqe {
     let mut entry = on(Target::Descriptor(-1), entry(IoringOp::AsyncCancel, data));

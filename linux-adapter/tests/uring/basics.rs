@@ -302,3 +302,31 @@ fn cached_reads_and_buffered_writes_are_plain_calls() {
     assert_eq!(after.cached_reads + after.cache_misses, counts.cached_reads + 1);
     assert_eq!(after.cache_misses, 1, "the file was still in the cache");
 }
+
+/// A range of which the page cache has a part is read whole: by a plain call
+/// as far as it goes, by the ring from there on.
+#[test]
+fn a_read_of_which_a_part_is_cached_is_whole() {
+    const LEN: usize = 1 << 16;
+    let directory = Directory::new();
+    let path = directory.file("file", LEN);
+    let raw = fs::File::open(&path).unwrap();
+    raw.sync_all().unwrap();
+    let Some(mut context) = context(&Config::new()) else { return };
+    let file = open(&mut context, &path, OpenOptions::read_only());
+    let mut parts = 0;
+    for kept in [4096, 16384, 32768] {
+        // Nothing in the cache but the front, and no reading ahead.
+        rustix::fs::fadvise(&raw, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        rustix::fs::fadvise(&raw, 0, None, rustix::fs::Advice::Random).unwrap();
+        raw.read_exact_at(&mut vec![0; kept], 0).unwrap();
+        let before = context.counts();
+        let lease = context.lease().unwrap();
+        let ticket = context.read(&file, lease, LEN, 0).unwrap();
+        let (lease, len) = complete_move(&mut context, ticket);
+        assert_eq!(len, Ok(LEN));
+        assert!(lease[..] == bytes(LEN), "other bytes than those of the file");
+        parts += context.counts().cache_misses - before.cache_misses;
+    }
+    assert!(parts > 0, "all was in the cache");
+}

@@ -4,3 +4,8 @@
 
 mod basics;
 mod common;
+mod direct;
+mod modes;
+mod oracle;
+mod safety;
+mod sink;
