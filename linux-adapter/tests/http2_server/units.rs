@@ -191,7 +191,44 @@ mod fields {
 }
 
 mod files {
-    use super::super::server::files::relative;
+    use std::{
+        fs::{self, File},
+        io::Read,
+        os::unix::fs::symlink,
+    };
+
+    use rustix::{fs::OFlags, io::Errno};
+
+    use super::super::{
+        common::Scratch,
+        server::files::{Root, relative},
+    };
+
+    /// The way without `openat2(2)`, which follows no link at all.
+    #[test]
+    fn steps_stay_under_the_directory() {
+        let scratch = Scratch::new();
+        let path = scratch.path(".");
+        fs::create_dir(path.join("folder")).unwrap();
+        fs::write(path.join("folder/file"), b"inside").unwrap();
+        symlink("folder", path.join("link")).unwrap();
+        symlink("/etc", path.join("outside")).unwrap();
+        symlink("file", path.join("folder/link")).unwrap();
+        let root = Root::open(&path).unwrap();
+        let open = |name: &[u8]| root.resolve_by_steps(name, OFlags::RDONLY | OFlags::CLOEXEC);
+        let mut text = String::new();
+        File::from(open(b"folder/file").unwrap()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "inside");
+        for (name, error) in [
+            (&b"folder/none"[..], Errno::NOENT),
+            (b"folder/file/none", Errno::NOTDIR),
+            (b"link/file", Errno::NOTDIR),
+            (b"outside/passwd", Errno::NOTDIR),
+            (b"folder/link", Errno::LOOP),
+        ] {
+            assert_eq!(open(name).err(), Some(error));
+        }
+    }
 
     #[test]
     fn names_stay_under_the_directory() {
