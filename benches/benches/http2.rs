@@ -6,7 +6,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
-#[allow(unused, reason = "its own tests, which have no harness here")]
+#[allow(dead_code, reason = "a part is for its tests")]
 #[path = "../../linux-adapter/examples/http2_server/server/mod.rs"]
 mod server;
 
