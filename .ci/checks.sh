@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc
+  need gcc atftp curl tftp-hpa
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.

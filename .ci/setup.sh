@@ -43,8 +43,8 @@ lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
 
 # Debian packages, each with the program by which it is known.
 packages() {
-  local wanted='c++:g++ cc:gcc git:git llvm-readobj:llvm qemu-system-arm:qemu-system-arm
-    readelf:binutils shellcheck:shellcheck strace:strace'
+  local wanted='atftp:atftp c++:g++ cc:gcc curl:curl git:git llvm-readobj:llvm
+    qemu-system-arm:qemu-system-arm readelf:binutils shellcheck:shellcheck strace:strace tftp:tftp-hpa'
   local pair missing=()
   for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
