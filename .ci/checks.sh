@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc curl dlt-daemon dlt-tools nghttp2-client
+  need gcc atftp curl dlt-daemon dlt-tools nghttp2-client tftp-hpa
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.

@@ -44,9 +44,9 @@ lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
 
 # Debian packages, each with the program by which it is known.
 packages() {
-  local wanted='c++:g++ cc:gcc curl:curl dlt-convert:dlt-tools dlt-daemon:dlt-daemon git:git
-    h2load:nghttp2-client llvm-readobj:llvm qemu-system-arm:qemu-system-arm
-    readelf:binutils shellcheck:shellcheck strace:strace'
+  local wanted='atftp:atftp c++:g++ cc:gcc curl:curl dlt-convert:dlt-tools dlt-daemon:dlt-daemon
+    git:git h2load:nghttp2-client llvm-readobj:llvm qemu-system-arm:qemu-system-arm
+    readelf:binutils shellcheck:shellcheck strace:strace tftp:tftp-hpa'
   local pair missing=()
   for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")

@@ -1,125 +1,102 @@
-//! Reads and writes of files through a bounded number of buffers, off the
-//! threads that tend the sockets.
+//! The bytes of files, through a bounded number of buffers: by io_uring in the
+//! runtime's own poller, or by a few threads where there is none.
 
 use std::{
-    fs::File,
-    io,
-    ops::{Deref, DerefMut, Range},
-    os::unix::fs::FileExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    fs, io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
+use forebay_linux::tokio::{Config, File, Files as Backend, Lease};
 use tokio::task::spawn_blocking;
 
 /// Files, and the buffers through which their bytes pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
-    pool: Arc<Mutex<Pool>>,
-    buffer_len: usize,
-}
-
-#[derive(Debug)]
-struct Pool {
-    idle: Vec<Box<[u8]>>,
-    lent: usize,
-    lent_max: usize,
-    most: usize,
-}
-
-/// A buffer, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    bytes: Box<[u8]>,
-    pool: Arc<Mutex<Pool>>,
+    backend: Backend,
+    buffers: usize,
+    lent_max: Arc<AtomicUsize>,
 }
 
 impl Files {
-    /// At most `most` buffers of `buffer_len` bytes at a time.
-    pub(crate) fn new(buffer_len: usize, most: usize) -> Self {
-        let pool = Pool { idle: Vec::new(), lent: 0, lent_max: 0, most };
-        Self { pool: Arc::new(Mutex::new(pool)), buffer_len }
+    /// At most `buffers` buffers of `buffer_len` bytes at a time.
+    pub(crate) fn new(buffer_len: usize, buffers: usize) -> io::Result<Self> {
+        let count = u32::try_from(buffers).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let backend = Backend::new(&Config::new().buffers(count).buffer_len(buffer_len))?;
+        Ok(Self { backend, buffers, lent_max: Arc::default() })
     }
 
-    /// Lends a buffer, or `None` while all are out.
-    pub(crate) fn lease(&self) -> Option<Lease> {
-        let mut pool = locked(&self.pool);
-        if pool.lent == pool.most {
+    /// Takes over an open file.
+    pub(crate) fn adopt(&self, file: fs::File) -> File {
+        self.backend.adopt(file)
+    }
+
+    /// Lends a buffer, or `None` while all are out. To be called by one task,
+    /// so that nobody else takes the last one.
+    pub(crate) async fn lease(&self) -> Option<Lease> {
+        if self.backend.leases_free() == 0 {
             return None;
         }
-        pool.lent += 1;
-        pool.lent_max = pool.lent_max.max(pool.lent);
-        let idle = pool.idle.pop();
-        drop(pool);
-        let bytes = idle.unwrap_or_else(|| vec![0; self.buffer_len].into_boxed_slice());
-        Some(Lease { bytes, pool: self.pool.clone() })
+        let lease = self.backend.lease().await;
+        self.lent_max.fetch_max(self.lent().0, Ordering::Relaxed);
+        Some(lease)
     }
 
     /// How many buffers are lent, and how many have been at the same time.
     pub(crate) fn lent(&self) -> (usize, usize) {
-        let pool = locked(&self.pool);
-        (pool.lent, pool.lent_max)
+        (self.buffers - self.backend.leases_free(), self.lent_max.load(Ordering::Relaxed))
     }
 
-    /// Reads into a range of the buffer, from `offset` on; 0 at the end.
-    pub(crate) async fn read(
-        &self,
-        file: &Arc<File>,
-        mut lease: Lease,
-        range: Range<usize>,
-        offset: u64,
-    ) -> (Lease, io::Result<usize>) {
-        let file = file.clone();
-        off(move || {
-            let result = file.read_at(&mut lease[range], offset);
-            (lease, result)
-        })
-        .await
+    /// Whether io_uring does the work, and if it does not, why.
+    pub(crate) fn how(&self) -> String {
+        match self.backend.fallback() {
+            None => "files by io_uring".into(),
+            Some(why) => format!("files by threads: {why}"),
+        }
     }
+}
 
-    /// Writes a range of the buffer to `offset`.
-    pub(crate) async fn write(
-        &self,
-        file: &Arc<File>,
-        lease: Lease,
-        range: Range<usize>,
-        offset: u64,
-    ) -> (Lease, io::Result<()>) {
-        let file = file.clone();
-        off(move || {
-            let result = file.write_all_at(&lease[range], offset);
-            (lease, result)
-        })
-        .await
+/// Reads into a range of the buffer, from `offset` on; 0 at the end.
+pub(crate) async fn read(
+    file: &File,
+    mut lease: Lease,
+    range: Range<usize>,
+    offset: u64,
+) -> (Lease, io::Result<usize>) {
+    // The front of a lease is what is read into, so the range goes there.
+    lease[..range.end].rotate_left(range.start);
+    let (mut lease, result) = file.read_len_at(lease, range.len(), offset).await;
+    lease[..range.end].rotate_right(range.start);
+    (lease, result)
+}
+
+/// Writes the first `len` bytes of the buffer to `offset`.
+pub(crate) async fn write(
+    file: &File,
+    mut lease: Lease,
+    mut len: usize,
+    mut offset: u64,
+) -> (Lease, io::Result<()>) {
+    while len > 0 {
+        let (back, result) = file.write_at(lease, len, offset).await;
+        lease = back;
+        match result {
+            Ok(0) => return (lease, Err(io::ErrorKind::WriteZero.into())),
+            Ok(wrote) => {
+                lease.copy_within(wrote..len, 0);
+                len -= wrote;
+                offset += wrote as u64;
+            }
+            Err(error) => return (lease, Err(error)),
+        }
     }
+    (lease, Ok(()))
 }
 
 /// Does what may block on a thread that may be blocked.
 pub(crate) async fn off<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    spawn_blocking(work).await.expect("file operations do not panic")
-}
-
-fn locked(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Deref for Lease {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let mut pool = locked(&self.pool);
-        pool.lent -= 1;
-        pool.idle.push(std::mem::take(&mut self.bytes));
-    }
+    spawn_blocking(work).await.expect("opening and renaming do not panic")
 }

@@ -1,7 +1,8 @@
 //! A TFTP server (RFC 1350, 2347, 2348, 2349 and 7440) on tokio.
 //!
 //! ```text
-//! cargo run --release -p forebay-linux --example tftp_server -- DIRECTORY [ADDRESS:PORT] [--write | --overwrite]
+//! cargo run --release -p forebay-linux --features tokio --example tftp_server -- \
+//!     DIRECTORY [ADDRESS:PORT] [--write | --overwrite]
 //! ```
 //!
 //! Whatever clients ask for, a transfer takes one buffer of 64 KiB, and there
@@ -44,8 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let server = Server::bind(address, config).await?;
-        println!("listening on {}", server.local_addr()?);
         let shared = server.shared();
+        println!("listening on {}, {}", server.local_addr()?, shared.files.how());
         tokio::select! {
             result = server.run() => result?,
             result = tokio::signal::ctrl_c() => result?,

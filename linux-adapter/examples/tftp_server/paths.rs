@@ -125,9 +125,8 @@ impl Unfinished {
         self.file.try_clone()
     }
 
-    /// Puts the file, whole and on the disk, in its place.
+    /// Puts the file, which is whole, in its place.
     pub(crate) fn keep(mut self) -> Result<(), Refusal> {
-        self.file.sync_all().map_err(|error| failed(&error))?;
         let flags = if self.replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         renameat_with(&self.directory, &self.temporary, &self.directory, &self.leaf[..], flags)
             .map_err(|error| if error == Errno::EXIST { exists() } else { refused(error) })?;

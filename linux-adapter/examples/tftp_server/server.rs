@@ -88,7 +88,7 @@ impl Server {
     /// Listens on `address`, port 0 for any.
     pub(crate) async fn bind(address: SocketAddr, config: Config) -> io::Result<Self> {
         let root = Root::open(&config.root, config.writes)?;
-        let files = Files::new(BUFFER_LEN, config.transfers_max);
+        let files = Files::new(BUFFER_LEN, config.transfers_max)?;
         let socket = UdpSocket::bind(address).await?;
         // More is better; what there is does.
         let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_LEN);
@@ -149,7 +149,7 @@ impl Server {
             return Ok(None);
         };
         let busy = refusal(Code::Undefined, "too many transfers, try later");
-        let lease = self.shared.files.lease().ok_or(busy.clone())?;
+        let lease = self.shared.files.lease().await.ok_or(busy.clone())?;
         let ip = self.local_addr().map_err(|_| busy.clone())?.ip();
         let socket = UdpSocket::bind((ip, 0)).await.map_err(|_| busy)?;
         let shared = self.shared.clone();

@@ -2,13 +2,14 @@
 
 use std::{fs::File, net::SocketAddr, sync::Arc};
 
+use forebay_linux::tokio::Lease;
 use tokio::{
     net::UdpSocket,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    files::{Lease, off},
+    files::{self, off},
     options::{Agreed, Size, Terms, agree},
     packet::{BARE_LEN_MAX, Code, Options, Refusal, Request, ack, refusal},
     paths::{Unfinished, failed},
@@ -62,13 +63,13 @@ impl Transfer {
             }
         } else {
             match off(move || shared.root.read(&name)).await {
-                Ok((file, len)) => self.read(&wanted, file.into(), len).await,
+                Ok((file, len)) => self.read(&wanted, file, len).await,
                 Err(refusal) => self.refuse(refusal).await,
             }
         }
     }
 
-    async fn read(self, wanted: &Wanted, file: Arc<File>, len: u64) -> Outcome {
+    async fn read(self, wanted: &Wanted, file: File, len: u64) -> Outcome {
         let size = if wanted.text { Size::Unknown } else { Size::Is(len) };
         let agreed = match self.agree(wanted, size) {
             Ok(agreed) => agreed,
@@ -77,12 +78,13 @@ impl Transfer {
         let tries_max = self.shared.config.tries_max;
         let mut read = Read::new(agreed, BUFFER_LEN, wanted.text, tries_max);
         let Self { shared, socket, client, mut lease, known: _known } = self;
+        let file = shared.files.adopt(file);
         let mut peer = Peer::new(socket, client);
         let mut packet = [0; BARE_LEN_MAX];
         let mut offset = 0;
         loop {
             while let Some(room) = read.room(&mut lease) {
-                let (back, result) = shared.files.read(&file, lease, room.clone(), offset).await;
+                let (back, result) = files::read(&file, lease, room.clone(), offset).await;
                 lease = back;
                 match result {
                     Ok(len) => {
@@ -122,7 +124,7 @@ impl Transfer {
         let size = Size::AtMost(self.shared.config.file_len_max);
         let opened = self.agree(wanted, size).and_then(|agreed| {
             let file = unfinished.file().map_err(|error| failed(&error))?;
-            Ok((agreed, Arc::new(file)))
+            Ok((agreed, self.shared.files.adopt(file)))
         });
         let (agreed, file) = match opened {
             Ok(opened) => opened,
@@ -131,30 +133,33 @@ impl Transfer {
         let file_len_max = self.shared.config.file_len_max;
         let tries_max = self.shared.config.tries_max;
         let mut write = Write::new(agreed, BUFFER_LEN, wanted.text, tries_max);
-        let Self { shared, socket, client, mut lease, known } = self;
+        let Self { socket, client, mut lease, known, .. } = self;
         let mut peer = Peer::new(socket, client);
         let mut offset = 0;
         let mut unfinished = Some(unfinished);
         while write.outcome().is_none() && !write.is_dallying() {
-            if let Some(range) = write.to_write() {
-                let len = range.len() as u64;
-                if offset + len > file_len_max {
+            if let Some(len) = write.to_write() {
+                if offset + len as u64 > file_len_max {
                     let refusal = refusal(Code::DiskFull, "the file is longer than is taken");
                     peer.tell(write.refuse(refusal)).await;
                     continue;
                 }
-                let (back, result) = shared.files.write(&file, lease, range, offset).await;
+                let (back, result) = files::write(&file, lease, len, offset).await;
                 lease = back;
                 if let Err(error) = result {
                     peer.tell(write.refuse(failed(&error))).await;
                     continue;
                 }
-                offset += len;
+                offset += len as u64;
                 write.wrote();
             }
             if write.is_whole() {
                 let Some(whole) = unfinished.take() else { break };
-                match off(move || whole.keep()).await {
+                let kept = match file.sync_all().await {
+                    Ok(()) => off(move || whole.keep()).await,
+                    Err(error) => Err(failed(&error)),
+                };
+                match kept {
                     Ok(()) => write.committed(),
                     Err(refusal) => peer.tell(write.refuse(refusal)).await,
                 }

@@ -110,10 +110,11 @@ impl Write {
         self.state == State::Dally
     }
 
-    /// What is to be written to the file before anything else.
-    pub(crate) fn to_write(&self) -> Option<Range<usize>> {
+    /// How many bytes, from the buffer's first on, are to be written to the
+    /// file before anything else.
+    pub(crate) fn to_write(&self) -> Option<usize> {
         let full = self.len + self.packet_len_max() > self.buffer_len;
-        (self.len > 0 && (full || self.is_whole())).then_some(0..self.len)
+        (self.len > 0 && (full || self.is_whole())).then_some(self.len)
     }
 
     /// Says that it has been written.

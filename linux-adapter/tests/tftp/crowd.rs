@@ -70,19 +70,19 @@ fn a_thousand_clients_read_a_mebibyte_each() {
         clients.join_all().await.into_iter().sum()
     });
     assert_eq!(bytes, CLIENTS * FILE_LEN);
-    let (lent, lent_max) = served.shared.files.lent();
+    let (_, lent_max) = served.shared.files.lent();
     let memory = memory_max().unwrap();
     println!(
-        "{CLIENTS} clients: {lent_max} buffers of {BUFFER_LEN} bytes at once, \
-         most memory of clients and server {memory} bytes"
+        "{CLIENTS} clients, {}: {lent_max} buffers of {BUFFER_LEN} bytes at once, \
+         most memory of clients and server {memory} bytes",
+        served.shared.files.how()
     );
     assert!((2..=CLIENTS).contains(&lent_max), "{lent_max}");
-    // Buffers of the server, packets of the clients, files, tests beside.
-    assert!(memory < 3 * CLIENTS * BUFFER_LEN, "{memory}");
+    // What the tests beside this one hold is in it, but not all files at once.
+    assert!(memory < CLIENTS * BUFFER_LEN + (256 << 20), "{memory}");
     // The last ACK ends a transfer, after the client has gone.
     while served.shared.counts.done.load(Ordering::Relaxed) < CLIENTS as u64 {
         std::thread::yield_now();
     }
     assert_eq!(served.shared.counts.failed.load(Ordering::Relaxed), 0);
-    assert!(lent <= CLIENTS);
 }

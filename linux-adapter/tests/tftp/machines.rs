@@ -100,8 +100,8 @@ impl Transfer {
     }
 
     fn write_side(&mut self) {
-        if let Some(range) = self.write.to_write() {
-            self.written.extend_from_slice(&self.write_buffer[range]);
+        if let Some(len) = self.write.to_write() {
+            self.written.extend_from_slice(&self.write_buffer[..len]);
             self.write.wrote();
         }
         if self.write.is_whole() {

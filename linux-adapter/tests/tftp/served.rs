@@ -39,6 +39,7 @@ impl Served {
         fs::create_dir_all(directory.join("root")).unwrap();
         let mut config = Config::new(directory.join("root"));
         config.timeout = Duration::from_millis(200);
+        config.tries_max = 50;
         configure(&mut config);
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, address) = mpsc::channel();
