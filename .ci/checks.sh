@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc
+  need gcc curl dlt-daemon dlt-tools nghttp2-client
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.
@@ -98,6 +98,13 @@ check_features() {
   must "${hack[@]}"
   must "${hack[@]}" --skip std,alloc,portable-atomic --target thumbv6m-none-eabi
   must "${hack[@]}" --skip std --target thumbv7m-none-eabi
+  # What is for any system with `std`, on systems that are no Linux.
+  local target
+  # shellcheck disable=SC2086 # words
+  need $OTHER_SYSTEMS
+  for target in $OTHER_SYSTEMS; do
+    must cargo check --locked -p forebay-std --target "$target" --target-dir target/features
+  done
 }
 
 check_bare_metal() {
@@ -187,7 +194,7 @@ check_miri() {
 
 # AddressSanitizer over the crates that hold unsafe code or call the kernel.
 check_address() {
-  need nightly
+  need nightly curl nghttp2-client
   sanitized address -p forebay -p forebay-std -p forebay-linux
 }
 
@@ -227,11 +234,12 @@ check_fuzz() {
 fuzz_one() {
   local log=$corpus/$1.log
   if cargo "+$NIGHTLY" fuzz run "$1" "$corpus/$1" -- -max_total_time="$FUZZ_SECONDS" \
-    -print_final_stats=1 >"$log" 2>&1; then
+    -print_final_stats=1 -artifact_prefix="$corpus/$1." >"$log" 2>&1; then
     printf '%s: nothing found; %s\n' "$1" "$(grep number_of_executed_units "$log")"
   else
     printf '%s: FINDING\n' "$1"
-    tail -n 60 "$log"
+    grep -A 4 -m 1 -E 'panicked|ERROR: ' "$log"
+    grep -E '^Base64: |Test unit written to' "$log"
     return 1
   fi
 }

@@ -3,9 +3,9 @@
 
 use std::{error::Error, io, os::fd::OwnedFd};
 
-use forebay::{Ledger, ring::ReserveError};
+use forebay::Ledger;
 use forebay_linux::{FdSink, SendBuffer};
-use forebay_std::{Drainer, Sender};
+use forebay_std::{Drainer, SendError, Sender};
 
 use crate::{
     format::Codec,
@@ -49,7 +49,7 @@ impl Outlet {
     }
 
     /// Puts a message into the ring.
-    pub(crate) fn send(&mut self, message: &[u8]) -> Result<(), ReserveError> {
+    pub(crate) fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.sender.send(message)
     }
 

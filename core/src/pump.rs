@@ -34,24 +34,32 @@
 //! their own; from the first of them on, that ring is released only as they
 //! leave. [`wrote`](Pump::wrote) advances by exactly the bytes that went.
 //!
-//! Lanes take turns. A fill begins with the lane whose turn it is, gives each
-//! lane its share of the room, and then what is left to those that have more.
-//! A turn ends when one of the lane's records has been taken or it has none; a
-//! record that does not fit when it is its lane's turn ends the fill, so that it
-//! gets an emptier batch. Between two records of a waiting lane others fill
-//! fewer than `LANES` batches.
+//! What is taken first is told in `pump/take.rs`: by priority, lanes of one
+//! priority in turns, groups of records together.
 //!
 //! Invariant: a record is in its ring, in the batch, or in the ledger as
 //! delivered or undeliverable; a ring's head never passes a lent record that
-//! has not left.
+//! has not left. Whose the frames of the batch are is kept beside it
+//! (`pump/runs.rs`), so that each lane has a ledger of its own.
 
 #[cfg(feature = "embedded-io-async")]
 mod drive_async;
-
-use core::{error::Error, fmt};
+mod error;
+mod lane;
+mod runs;
+mod take;
+mod undelivered;
 
 use heapless::Vec;
 
+pub use self::{
+    error::{DriveError, InsertError, Stuck},
+    undelivered::Undelivered,
+};
+use self::{
+    lane::Lane,
+    runs::{Cargo, Runs},
+};
 use crate::{
     batch::{BORROW_FROM_DEFAULT, PastEnd},
     frame::Encode,
@@ -65,10 +73,15 @@ use crate::{
 ///
 /// `F` frames each record ([`Plain`](crate::frame::Plain) when the producers
 /// framed them already), `B` is the batch's buffer, `SLICES` the most slices
-/// for one write; see [`Batch`](crate::Batch). Each lane's records leave in
-/// order, and no lane waits for ever while others are busy. A record that the
-/// format or an empty batch can never take is dropped and counted as
-/// undeliverable.
+/// for one write; see [`Batch`](crate::Batch). A record that the format or an
+/// empty batch can never take is dropped and counted as undeliverable.
+///
+/// Each lane's records leave in order. Of lanes with one
+/// [priority](Pump::add_lane) none waits for ever while others are busy; one
+/// with a lower priority waits for as long as those above it are. The records
+/// of a [group](crate::ring::Producer::push_group) leave side by side, and in
+/// one batch when an empty batch has room for all of them. (A pump of one lane,
+/// where nothing can come between them, may part them over two batches.)
 ///
 /// ```
 /// use forebay::pump::Drive;
@@ -106,10 +119,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Pump<'r, F, B, const LANES: usize, const SLICES: usize = 33> {
     format: F,
-    lanes: Vec<Consumer<'r>, LANES>,
+    lanes: Vec<Lane<'r>, LANES>,
     stage: Stage<LanePlace, B, SLICES>,
-    /// The lane that is served first by the next fill.
-    turn: usize,
+    runs: Runs<LANES>,
+    /// The first record that has not been taken of a group of which a part has.
+    group: Option<LanePlace>,
+    inserted: u64,
     borrow_from: usize,
     frames_max: usize,
     len_max: usize,
@@ -218,7 +233,9 @@ where
             format,
             lanes: Vec::new(),
             stage: Stage::new(buffer),
-            turn: 0,
+            runs: Runs::new(),
+            group: None,
+            inserted: 0,
             borrow_from: BORROW_FROM_DEFAULT,
             frames_max: usize::MAX,
             len_max: usize::MAX,
@@ -251,26 +268,61 @@ where
         self
     }
 
-    /// Adds a ring to drain, from the oldest record that has not been
-    /// released. With all lanes taken, the lane of a ring that is
-    /// [finished](Consumer::is_finished) is given to it.
+    /// Adds a ring to drain, with the priority 0: see
+    /// [`add_lane`](Pump::add_lane).
     ///
     /// # Errors
     ///
     /// The consumer back when no lane is free.
-    pub fn add(&mut self, mut consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
+    pub fn add(&mut self, consumer: Consumer<'r>) -> Result<(), Consumer<'r>> {
+        self.add_lane(consumer, 0).map(|_| ())
+    }
+
+    /// Adds a ring to drain, from the oldest record that has not been
+    /// released, and returns the lane's number. The lane of a ring that is
+    /// [finished](Consumer::is_finished), and of which nothing is in the batch
+    /// any more, is given to it.
+    ///
+    /// A fill takes records of a priority when it finds none of a higher one;
+    /// what is in the batch already stays before them. A lane that is never
+    /// empty keeps those of lower priorities waiting for ever.
+    ///
+    /// ```
+    /// use forebay::{Pump, frame::Plain, ring::Ring};
+    ///
+    /// let (mut bulk, mut urgent) = (Ring::<64>::new(), Ring::<64>::new());
+    /// let (mut bulk, bulk_lane) = bulk.split();
+    /// let (mut urgent, urgent_lane) = urgent.split();
+    /// let mut pump: Pump<_, _, 2> = Pump::new(Plain, [0; 64]);
+    /// pump.add_lane(bulk_lane, 0).unwrap();
+    /// pump.add_lane(urgent_lane, 7).unwrap();
+    ///
+    /// bulk.push(b"can wait")?;
+    /// urgent.push(b"alarm, ")?;
+    /// assert_eq!(pump.fill()[..], [b"alarm, can wait"]);
+    /// # Ok::<(), forebay::ring::ReserveError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The consumer back when no lane is free.
+    pub fn add_lane(
+        &mut self,
+        mut consumer: Consumer<'r>,
+        priority: u8,
+    ) -> Result<usize, Consumer<'r>> {
         // Back to the records that were looked at and not released.
         consumer.release(0);
-        self.lanes.push(consumer).or_else(|consumer| {
-            // Nothing of a finished ring is lent, as that is not released.
-            match self.lanes.iter_mut().find(|lane| lane.is_finished()) {
-                Some(lane) => {
-                    *lane = consumer;
-                    Ok(())
-                }
-                None => Err(consumer),
-            }
-        })
+        let finished = (0..self.lanes.len()).find(|lane| self.lane_is_finished(*lane));
+        let new = Lane::new(consumer, priority);
+        if let Some((lane, old)) = finished.and_then(|lane| Some((lane, self.lanes.get_mut(lane)?)))
+        {
+            *old = new;
+            return Ok(lane);
+        }
+        let lane = self.lanes.len();
+        self.lanes.push(new).map_err(|new| new.consumer)?;
+        Ok(lane)
     }
 
     /// Takes committed records into the batch and lends what is to be
@@ -297,7 +349,7 @@ where
         self.take();
         let lanes = &self.lanes;
         self.stage.slices(|lent| match lanes.get(lent.lane) {
-            Some(lane) => lane.bytes(lent.place),
+            Some(lane) => lane.consumer.bytes(lent.place),
             None => &[],
         })
     }
@@ -314,11 +366,80 @@ where
         if len > pending {
             return Err(PastEnd { len, pending });
         }
-        let frames = self.stage.advance(len);
+        let frames = self.advance(len);
         self.release();
-        self.ledger.delivered += frames as u64;
         self.counts.bytes += len as u64;
         Ok(frames)
+    }
+
+    /// Moves the batch past `len` bytes and counts the frames that ended
+    /// within them.
+    fn advance(&mut self, len: usize) -> usize {
+        let frames = self.stage.advance(len);
+        if LANES == 1 {
+            self.ledger.delivered += frames as u64;
+            return frames;
+        }
+        let mut left = frames;
+        while let Some((cargo, count)) = self.runs.pop(left) {
+            left -= count;
+            match cargo {
+                Cargo::Inserted => self.inserted += count as u64,
+                Cargo::Record(lane) => {
+                    self.ledger.delivered += count as u64;
+                    if let Some(lane) = self.lanes.get_mut(lane) {
+                        lane.delivered += count as u64;
+                    }
+                }
+            }
+        }
+        frames
+    }
+
+    /// Puts a frame of the caller's own into the batch, behind what is there
+    /// and before all that is still in the rings: news of a loss, for example.
+    /// It is copied, and no ledger knows of it. Only pumps of two lanes or more
+    /// tell such frames from records; others do not compile.
+    ///
+    /// ```
+    /// # use forebay::{Pump, frame::Plain, ring::Ring};
+    /// # let mut ring = Ring::<64>::new();
+    /// # let (mut producer, consumer) = ring.split();
+    /// # let mut pump: Pump<_, _, 2> = Pump::new(Plain, [0; 64]);
+    /// # pump.add(consumer).unwrap();
+    /// producer.push(b"message")?;
+    /// pump.insert(b"3 were lost, ")?;
+    /// assert_eq!(pump.fill()[..], [b"3 were lost, message"]);
+    /// assert_eq!(pump.wrote(20), Ok(2));
+    /// assert_eq!((pump.ledger().delivered, pump.inserted()), (1, 1));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InsertError::NotNow`] when it does not fit beside what is in the
+    /// batch, or when that ends within a group of records;
+    /// [`InsertError::Never`] when the format or an empty batch cannot take it.
+    pub fn insert(&mut self, payload: &[u8]) -> Result<(), InsertError> {
+        const { assert!(LANES >= 2, "a pump of one lane does not tell frames apart") };
+        let is_empty = self.stage.frames() == 0;
+        let frame_len_max = self.format.frame_len_max(payload.len());
+        let free = self.len_max.saturating_sub(self.stage.frames_len());
+        if self.group.is_some()
+            || self.stage.frames() >= self.frames_max
+            || !self.runs.takes(Cargo::Inserted)
+            || (!is_empty && frame_len_max > free)
+        {
+            return Err(InsertError::NotNow);
+        }
+        match self.stage.copy(&self.format, payload) {
+            Ok(()) => {
+                self.runs.push(Cargo::Inserted);
+                Ok(())
+            }
+            Err(Refused::Full { .. }) if !is_empty => Err(InsertError::NotNow),
+            Err(_) => Err(InsertError::Never),
+        }
     }
 
     /// Takes back what has left of the first frame, so that a new peer gets it
@@ -345,8 +466,14 @@ where
         self.answered(progress)
     }
 
-    /// Counts one call of the sink and takes its answer.
-    fn answered<E>(&mut self, progress: Result<Progress, E>) -> Result<Drive, DriveError<E>> {
+    /// Counts one call of the sink and takes its answer: what
+    /// [`drive`](Pump::drive) does with it, for those who make the call
+    /// themselves.
+    ///
+    /// # Errors
+    ///
+    /// As `drive`.
+    pub fn answered<E>(&mut self, progress: Result<Progress, E>) -> Result<Drive, DriveError<E>> {
         let pending = self.pending();
         self.counts.writes += 1;
         match progress.map_err(DriveError::Sink)? {
@@ -374,13 +501,21 @@ where
     /// Whether every producer is gone and everything has left.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.stage.frames() == 0 && self.lanes.iter().all(Consumer::is_finished)
+        self.stage.frames() == 0 && self.lanes.iter().all(|lane| lane.consumer.is_finished())
+    }
+
+    /// Whether the producers of a lane are gone and everything of it has left;
+    /// so too when there is no such lane.
+    #[must_use]
+    pub fn lane_is_finished(&self, lane: usize) -> bool {
+        let finished = self.lanes.get(lane).is_none_or(|lane| lane.consumer.is_finished());
+        finished && !self.has_in_batch(lane)
     }
 
     /// Whether there is something to write, now, in the batch or in a ring.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.stage.frames() > 0 || self.lanes.iter().any(Consumer::has_next)
+        self.stage.frames() > 0 || self.lanes.iter().any(|lane| lane.consumer.has_next())
     }
 
     /// What has been delivered, and what could not be.
@@ -389,113 +524,34 @@ where
         self.ledger
     }
 
+    /// Whether frames of a lane are in the batch.
+    fn has_in_batch(&self, lane: usize) -> bool {
+        if LANES == 1 {
+            return self.stage.frames() > 0;
+        }
+        self.runs.iter().any(|cargo| cargo == Cargo::Record(lane))
+    }
+
+    /// What has been delivered of one lane, and what could not be; nothing when
+    /// there is no such lane. A lane that is given to another ring begins anew.
+    #[must_use]
+    pub fn lane_ledger(&self, lane: usize) -> Ledger {
+        if LANES == 1 {
+            return self.ledger;
+        }
+        self.lanes.get(lane).map(Lane::ledger).unwrap_or_default()
+    }
+
+    /// Frames that were put in by [`insert`](Pump::insert) and have left.
+    #[must_use]
+    pub fn inserted(&self) -> u64 {
+        self.inserted
+    }
+
     /// How the writes went.
     #[must_use]
     pub fn counts(&self) -> PumpCounts {
         self.counts
-    }
-
-    /// Takes committed records into the batch until it is full or the rings
-    /// are empty.
-    fn take(&mut self) {
-        loop {
-            self.take_lanes();
-            if self.stage.frames() == 0 || self.stage.pending() > 0 {
-                break;
-            }
-            // Frames of no bytes alone: they have left already, and took the
-            // room of what is behind them.
-            self.ledger.delivered += self.stage.advance(0) as u64;
-        }
-        self.release();
-    }
-
-    /// Takes from each lane its share of the room, then from each what still
-    /// fits.
-    fn take_lanes(&mut self) {
-        // At most so many: a pump of one lane has no code to divide.
-        let lanes = self.lanes.len().min(LANES);
-        let share = if lanes > 1 { self.stage.free() / lanes } else { usize::MAX };
-        for share in [share, usize::MAX] {
-            let first = self.turn;
-            for lane in (first..lanes).chain(0..first) {
-                if !self.take_lane(lane, share) {
-                    return;
-                }
-            }
-            if lanes <= 1 {
-                return;
-            }
-        }
-    }
-
-    /// Takes records of one lane until they take `share` bytes of the buffer;
-    /// whether other lanes may go on.
-    fn take_lane(&mut self, lane: usize, share: usize) -> bool {
-        let free = self.stage.free();
-        let (mut served, mut go_on) = (false, true);
-        while free - self.stage.free() < share {
-            if self.stage.frames() >= self.frames_max {
-                go_on = false;
-                break;
-            }
-            let Some(place) = self.lanes.get_mut(lane).and_then(Consumer::next_place) else {
-                served = true;
-                break;
-            };
-            match self.put(lane, place) {
-                Ok(()) => {}
-                Err(Refused::Full { .. }) if self.stage.frames() > 0 => {
-                    if let Some(lane) = self.lanes.get_mut(lane) {
-                        lane.put_back(place);
-                    }
-                    go_on = served || lane != self.turn;
-                    break;
-                }
-                // Not even into an empty batch.
-                Err(Refused::Full { .. } | Refused::Encode(_)) => self.ledger.undeliverable += 1,
-            }
-            served = true;
-        }
-        // Now, as a ring that is overwritten waits for it.
-        self.release_lane(lane);
-        if served && lane == self.turn {
-            self.turn = if lane + 1 < self.lanes.len() { lane + 1 } else { 0 };
-        }
-        go_on
-    }
-
-    /// Puts one record into the batch, lent when it is large.
-    #[inline]
-    fn put(&mut self, lane: usize, place: Place) -> Result<(), Refused> {
-        let record = self.lanes.get(lane).map_or(&[][..], |lane| lane.bytes(place));
-        let frame_len_max = self.format.frame_len_max(record.len());
-        let free = self.len_max.saturating_sub(self.stage.frames_len());
-        if self.stage.frames() > 0 && frame_len_max > free {
-            return Err(Refused::Full { needed: frame_len_max, free });
-        }
-        if record.len() >= self.borrow_from
-            && self.stage.lend(&self.format, record, LanePlace { lane, place })?
-        {
-            return Ok(());
-        }
-        self.stage.copy(&self.format, record)
-    }
-
-    /// Releases each ring up to its first record that is still lent.
-    fn release(&mut self) {
-        for index in 0..self.lanes.len() {
-            self.release_lane(index);
-        }
-    }
-
-    /// Releases one of them; without lent records it may be overwritten again.
-    fn release_lane(&mut self, index: usize) {
-        let Some(lane) = self.lanes.get_mut(index) else { return };
-        match self.stage.lent().find(|lent| lent.lane == index) {
-            Some(lent) => lane.release_to(lent.place.begin()),
-            None => lane.release_walked(),
-        }
     }
 }
 
@@ -509,76 +565,3 @@ const EMPTY: Ledger = Ledger {
     overwritten: 0,
     undeliverable: 0,
 };
-
-/// The sink took no byte and did not say that it was blocked: it will never
-/// take any.
-///
-/// ```
-/// let stuck = forebay::pump::Stuck { pending: 12 };
-/// assert_eq!(stuck.to_string(), "the sink took none of 12 bytes and was not blocked");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Stuck {
-    /// Bytes that were to be written.
-    pub pending: usize,
-}
-
-impl fmt::Display for Stuck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the sink took none of {} bytes and was not blocked", self.pending)
-    }
-}
-
-impl Error for Stuck {}
-
-/// Why a round of [`Pump::drive`] failed.
-///
-/// ```
-/// # use forebay::{Pump, frame::Plain, ring::Ring};
-/// use forebay::pump::DriveError;
-/// use forebay::sink::{Progress, Sink};
-///
-/// /// Takes nothing, ever.
-/// struct Wall;
-///
-/// impl Sink for Wall {
-///     type Error = core::convert::Infallible;
-///
-///     fn write(&mut self, _slices: &[&[u8]]) -> Result<Progress, Self::Error> {
-///         Ok(Progress::Wrote(0))
-///     }
-/// }
-///
-/// # let mut ring = Ring::<64>::new();
-/// # let (mut producer, consumer) = ring.split();
-/// # let mut pump: Pump<_, _, 1> = Pump::new(Plain, [0; 64]);
-/// # pump.add(consumer).unwrap();
-/// producer.push(b"record").unwrap();
-/// let error = pump.drive(&mut Wall).unwrap_err();
-/// assert!(matches!(error, DriveError::Stuck(stuck) if stuck.pending == 6));
-/// assert_eq!(pump.pending(), 6);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum DriveError<E> {
-    /// The sink reported an error.
-    Sink(E),
-    /// The sink took nothing.
-    Stuck(Stuck),
-    /// The sink says that it took more than it was given.
-    PastEnd(PastEnd),
-}
-
-impl<E: fmt::Display> fmt::Display for DriveError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sink(error) => error.fmt(f),
-            Self::Stuck(stuck) => stuck.fmt(f),
-            Self::PastEnd(past_end) => past_end.fmt(f),
-        }
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> Error for DriveError<E> {}

@@ -73,6 +73,21 @@ struct Added {
     payload_len: usize,
 }
 
+/// How far a stage reached at some time.
+pub(crate) struct StageMark {
+    used: usize,
+    frames: usize,
+    lent_pending: usize,
+    lent: usize,
+}
+
+/// A frame that has not wholly left.
+pub(crate) enum Waiting<'s, L> {
+    Copied(&'s [u8]),
+    /// With a payload that lies elsewhere.
+    Lent(L),
+}
+
 /// Why a frame did not go in.
 pub(crate) enum Refused {
     Encode(EncodeError),
@@ -331,6 +346,49 @@ impl<L: Copy, B: AsRef<[u8]> + AsMut<[u8]>, const SLICES: usize> Stage<L, B, SLI
             self.frames_left += 1;
         }
         self.frames_left - before
+    }
+
+    /// How far the stage reaches now, for [`cut`](Stage::cut).
+    pub(crate) fn mark(&self) -> StageMark {
+        let Self { used, frames, lent_pending, .. } = *self;
+        StageMark { used, frames, lent_pending, lent: self.lent.len() }
+    }
+
+    /// Takes out the frames that have gone in since `mark`, since when nothing
+    /// has left.
+    pub(crate) fn cut(&mut self, mark: &StageMark) {
+        let StageMark { used, frames, lent_pending, lent } = *mark;
+        while self.lent.len() > lent {
+            self.lent.pop_back();
+        }
+        (self.used, self.frames, self.lent_pending) = (used, frames, lent_pending);
+        self.invariants();
+    }
+
+    /// Shows each frame that has not wholly left, in order.
+    pub(crate) fn for_each_frame(&self, mut show: impl FnMut(Waiting<'_, L>)) {
+        let mut lent = self.lent_frames();
+        // What is staged of the first frame and has left stands before `sent`.
+        let lent_sent = match (self.slot(self.frames_left), self.lent.front()) {
+            ((_, true), Some(first)) => first.sent,
+            _ => 0,
+        };
+        let mut at = self.sent + lent_sent - self.front_sent;
+        for frame in self.frames_left..self.frames {
+            let (len, is_lent) = self.slot(frame);
+            match if is_lent { lent.next() } else { None } {
+                Some(lent) => {
+                    show(Waiting::Lent(lent.place));
+                    at += len - lent.len;
+                }
+                None => {
+                    show(Waiting::Copied(
+                        self.buffer.as_ref().get(at..at + len).unwrap_or_default(),
+                    ));
+                    at += len;
+                }
+            }
+        }
     }
 
     /// Takes back what has left of the first frame, which is to leave again

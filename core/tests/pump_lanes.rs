@@ -235,14 +235,20 @@ fn lanes_are_added_and_refused() {
     }
     assert_eq!(wire, b"a1a2b1");
 
-    // A lane is free when its producer is gone and all of its records are.
+    // A lane is free when its producer is gone and all of its records have
+    // left.
     b.push(b"b2").unwrap();
     drop(b);
     let refused = pump.add(refused).unwrap_err();
     assert_eq!(pump.fill()[..], [b"b2"]);
-    pump.add(refused).unwrap();
-    c.push(b"c1").unwrap();
+    let refused = pump.add(refused).unwrap_err();
+    assert!(!pump.lane_is_finished(1));
     assert_eq!(pump.wrote(2), Ok(1));
+    assert!(pump.lane_is_finished(1));
+    assert_eq!(pump.lane_ledger(1).delivered, 2);
+    pump.add(refused).unwrap();
+    assert_eq!(pump.lane_ledger(1).delivered, 0);
+    c.push(b"c1").unwrap();
     assert_eq!(pump.fill()[..], [b"c1"]);
     assert!(!pump.is_finished());
 }

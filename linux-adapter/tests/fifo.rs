@@ -15,7 +15,7 @@ use std::{
 
 use common::{FORMAT, Scratch, watchdog};
 use forebay_linux::{FdSink, PIPE_BUF};
-use forebay_std::{Drainer, FrameReader, forebay::ring::ReserveError};
+use forebay_std::{Drainer, FrameReader, SendError};
 use rustix::{fs::OFlags, pipe::fcntl_setpipe_size};
 
 const FIFO: &str = "FOREBAY_FIFO";
@@ -58,7 +58,7 @@ fn writer() {
                 threads.spawn(move || {
                     for number in 0..MESSAGES {
                         while let Err(error) = producer.send(&payload(sender, number)) {
-                            assert!(matches!(error, ReserveError::Full { .. }), "{error}");
+                            assert!(matches!(error, SendError::Full { .. }), "{error}");
                             thread::yield_now();
                         }
                     }

@@ -39,11 +39,17 @@
 
 mod bell;
 mod drain;
+pub mod file;
+pub mod http2;
 mod read;
 mod write;
 
 pub use bell::Bell;
-pub use drain::{Drained, Drainer, NoLane, SENDERS_MAX, Sender, SenderError, Wait};
+pub use drain::{
+    Channel, ChannelCounts, ChannelId, Config, ConfigError, Counters, Drained, Drainer, End,
+    Histogram, Losses, NoLane, Policy, REPORT_LEN_MAX, Registrar, Running, SENDERS_MAX, SendError,
+    Sender, SenderError, SharedSender, Shutdown, Snapshot, Wait,
+};
 /// The core, whose types this crate's signatures name.
 pub use forebay;
 pub use read::FrameReader;

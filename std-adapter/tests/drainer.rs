@@ -9,7 +9,6 @@ use std::{
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -17,32 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{FORMAT, dawdle, message, names, watchdog, wire_of};
+use common::{FORMAT, dawdle, far, gated::Gated, message, names, payloads, watchdog, wire_of};
 use forebay_std::{
-    Drained, Drainer, FrameReader, NoLane, SENDERS_MAX, Sender, SenderError, Wait, WriteSink,
+    Drained, Drainer, FrameReader, NoLane, SENDERS_MAX, SendError, Sender, SenderError, Wait,
+    WriteSink,
     forebay::{
         Ledger, Progress, Pump, Sink,
         checksum::Crc32,
-        frame::{Decode, Plain, Prefixed},
-        ring::ReserveError,
+        frame::{Plain, Prefixed},
     },
 };
-
-fn far() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
-}
-
-/// All payloads of a stream, which is to be without damage.
-fn payloads(wire: impl io::Read, format: impl Decode) -> Vec<Vec<u8>> {
-    let mut frames = FrameReader::new(wire, format);
-    let mut payloads = Vec::new();
-    while frames.fill().unwrap() {
-        while let Some(frame) = frames.next_frame().unwrap() {
-            payloads.push(frame.payload.to_vec());
-        }
-    }
-    payloads
-}
 
 #[test]
 fn many_senders_balance_to_the_message_and_keep_their_order() {
@@ -63,7 +46,7 @@ fn many_senders_balance_to_the_message_and_keep_their_order() {
                     let mut refused = 0;
                     for number in 0..MESSAGES {
                         while let Err(error) = sender.send(&message(name, number)) {
-                            assert!(matches!(error, ReserveError::Full { .. }), "{error}");
+                            assert!(matches!(error, SendError::Full { .. }), "{error}");
                             refused += 1;
                             thread::yield_now();
                         }
@@ -94,50 +77,6 @@ fn many_senders_balance_to_the_message_and_keep_their_order() {
     assert_eq!(next, (0..SENDERS).map(|sender| (sender, MESSAGES)).collect());
 }
 
-/// A sink that is blocked while its gate is closed.
-#[derive(Clone, Default)]
-struct Gated(Arc<(Mutex<Gate>, Condvar)>);
-
-#[derive(Default)]
-struct Gate {
-    open: bool,
-    wire: Vec<u8>,
-}
-
-impl Gated {
-    fn open(&self) {
-        self.0.0.lock().unwrap().open = true;
-        self.0.1.notify_all();
-    }
-
-    fn wire(&self) -> Vec<u8> {
-        self.0.0.lock().unwrap().wire.clone()
-    }
-}
-
-impl Sink for Gated {
-    type Error = io::Error;
-
-    fn write(&mut self, slices: &[&[u8]]) -> io::Result<Progress> {
-        let mut gate = self.0.0.lock().unwrap();
-        if !gate.open {
-            return Ok(Progress::Blocked);
-        }
-        gate.wire.extend(slices.iter().copied().flatten());
-        Ok(Progress::Wrote(slices.iter().map(|slice| slice.len()).sum()))
-    }
-}
-
-impl Wait for Gated {
-    fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let (gate, opened) = &*self.0;
-        let left = deadline.unwrap_or_else(far).saturating_duration_since(Instant::now());
-        let gate = gate.lock().unwrap();
-        drop(opened.wait_timeout_while(gate, left, |gate| !gate.open).unwrap());
-        Ok(())
-    }
-}
-
 #[test]
 fn while_the_sink_is_blocked_refusals_are_counted_and_nothing_else_is_lost() {
     let _held = watchdog("a blocked sink");
@@ -153,7 +92,7 @@ fn while_the_sink_is_blocked_refusals_are_counted_and_nothing_else_is_lost() {
         while sender.ledger().refused < 100 {
             match sender.send(&message(0, number)) {
                 Ok(()) => accepted.push(message(0, number)),
-                Err(ReserveError::Full { needed, free }) => assert!(needed > free),
+                Err(SendError::Full { needed, free }) => assert!(needed > free),
                 Err(error) => panic!("{error}"),
             }
             number += 1;
@@ -455,17 +394,21 @@ fn a_run_goes_on_in_another_thread() {
 }
 
 #[test]
-fn senders_of_a_drainer_that_is_gone_are_refused_once_they_are_full() {
+fn senders_of_a_drainer_that_is_gone_are_refused() {
     let mut drainer = Drainer::new(FORMAT, WriteSink::new(Vec::new()));
     let mut sender = drainer.sender(64).unwrap();
+    let registrar = drainer.registrar();
+    sender.send(b"in flight").unwrap();
     assert!(!sender.is_abandoned());
     drop(drainer);
     assert!(sender.is_abandoned());
-    let refused = (0..).find_map(|_| sender.send(b"12345678").err()).unwrap();
-    assert_eq!(refused, ReserveError::Closed);
+    assert_eq!(sender.send(b"too late"), Err(SendError::Closed));
+    assert_eq!(sender.send_group(&[b"too", b"late"]), Err(SendError::Closed));
     let ledger = sender.ledger();
-    assert!(ledger.accepted > 0);
-    assert_eq!(ledger.in_flight(), ledger.accepted);
+    assert_eq!((ledger.offered, ledger.accepted, ledger.refused), (4, 1, 3));
+    assert_eq!(registrar.snapshot().ledger, ledger);
+    assert_eq!(ledger.in_flight(), 1);
+    assert_eq!(registrar.sender(64).unwrap_err(), SenderError::Closed);
 }
 
 #[test]
@@ -476,7 +419,7 @@ fn a_message_that_is_too_long_is_refused_with_the_figures() {
     sender.send(&vec![1; len_max]).unwrap();
     let len = len_max + 1;
     let error = sender.send_with(len, |_| panic!("not called")).unwrap_err();
-    assert_eq!(error, ReserveError::TooLong { len, len_max });
+    assert_eq!(error, SendError::TooLong { len, len_max });
     assert_eq!(sender.ledger().refused, 1);
 }
 

@@ -26,7 +26,6 @@ pub(crate) struct Place {
     record: Position,
     pub(crate) len: usize,
     /// Whether the next place is of the same group; it is there already.
-    #[cfg_attr(not(any(target_has_atomic = "ptr", feature = "portable-atomic")), allow(dead_code))]
     pub(crate) more: bool,
 }
 
@@ -170,8 +169,13 @@ impl<'r> Consumer<'r> {
 
     /// Whether there is a record that [`next_place`](Consumer::next_place) has
     /// not given. While a producer is about to overwrite some, there may be.
+    /// Padding counts, too: producers wait for its room.
     pub(crate) fn has_next(&self) -> bool {
-        self.finds(self.walked)
+        if !self.hold.is_taken() {
+            return self.region.finds_or_may_find();
+        }
+        let mut walk = self.walk_from(self.walked);
+        walk.next(self.region).is_some() || walk.at != self.walked
     }
 
     fn finds(&self, at: Position) -> bool {
