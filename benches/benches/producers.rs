@@ -23,7 +23,7 @@ use crossbeam_queue::ArrayQueue;
 use disruptor::{BusySpin, Producer as _, build_multi_producer};
 use forebay::ring::{Consumer, Mode, Producer, heap};
 use forebay_benches::{
-    carry::{Out, Patience, RING_LEN, carry, insist, one_by_one},
+    carry::{Out, Patience, RING_LEN, carry, one_by_one},
     probe,
     rounds::{Goal, Group, Round, of, of_best},
 };
@@ -260,7 +260,7 @@ fn contended<const N: usize>() {
                 threads.spawn(move || {
                     probe::pin(here);
                     ready.fetch_add(1, Ordering::AcqRel);
-                    insist(|| ready.load(Ordering::Acquire) == 2);
+                    Patience::long().insist(|| ready.load(Ordering::Acquire) == 2);
                     let start = Instant::now();
                     push();
                     start.elapsed()
@@ -373,7 +373,7 @@ fn ping_pong() {
         thread::scope(|threads| {
             threads.spawn(move || {
                 probe::pin(0);
-                let mut patience = Patience::default();
+                let mut patience = Patience::long();
                 for _ in 0..TRIPS {
                     let record = loop {
                         match arrived() {
@@ -389,7 +389,7 @@ fn ping_pong() {
                     probe::pin(1);
                     // One way.
                     Round::timed(2 * TRIPS as u64, || {
-                        let mut patience = Patience::default();
+                        let mut patience = Patience::long();
                         for _ in 0..TRIPS {
                             there(&[7; LEN]);
                             while returned().is_none() {

@@ -29,22 +29,43 @@ pub const fn records(len: usize) -> usize {
 
 /// Waits: at first without giving way, then in case the other side is not
 /// running.
-#[derive(Debug, Default)]
-pub struct Patience(u32);
-
-impl Patience {
-    /// Waits a little.
-    pub fn wait(&mut self) {
-        self.0 += 1;
-        if self.0.is_multiple_of(4096) { thread::yield_now() } else { spin_loop() }
-    }
+#[derive(Debug)]
+pub struct Patience {
+    waits: u32,
+    /// Gives way once in so many waits.
+    gives_way: u32,
 }
 
-/// Calls `push` until it succeeds.
-pub fn insist(mut push: impl FnMut() -> bool) {
-    let mut patience = Patience::default();
-    while !push() {
-        patience.wait();
+impl Patience {
+    /// For two threads on two processors.
+    #[must_use]
+    pub const fn long() -> Self {
+        Self { waits: 0, gives_way: 4096 }
+    }
+
+    /// For more threads than processors, of which one that waits takes the
+    /// place of one that works.
+    #[must_use]
+    pub const fn short() -> Self {
+        Self { waits: 0, gives_way: 64 }
+    }
+
+    /// For `threads` of them.
+    const fn of(threads: usize) -> Self {
+        if threads > 2 { Self::short() } else { Self::long() }
+    }
+
+    /// Waits a little.
+    pub fn wait(&mut self) {
+        self.waits += 1;
+        if self.waits.is_multiple_of(self.gives_way) { thread::yield_now() } else { spin_loop() }
+    }
+
+    /// Calls `push` until it succeeds.
+    pub fn insist(&mut self, mut push: impl FnMut() -> bool) {
+        while !push() {
+            self.wait();
+        }
     }
 }
 
@@ -124,7 +145,7 @@ where
     let ready = AtomicUsize::new(0);
     let meet = || {
         ready.fetch_add(1, Ordering::AcqRel);
-        insist(|| ready.load(Ordering::Acquire) == sides);
+        Patience::of(sides).insist(|| ready.load(Ordering::Acquire) == sides);
     };
     thread::scope(|threads| {
         for mut push in pushes {
@@ -136,9 +157,10 @@ where
                 }
                 let mut record = [7; N];
                 meet();
+                let mut patience = Patience::of(sides);
                 for turn in 0..each {
                     record[0] = turn.to_le_bytes()[0];
-                    insist(|| push(&record));
+                    patience.insist(|| push(&record));
                 }
             });
         }
@@ -147,7 +169,7 @@ where
             let mut out = Out::new();
             meet();
             Round::timed(records as u64, || {
-                let mut patience = Patience::default();
+                let mut patience = Patience::of(sides);
                 let mut carried = 0;
                 while carried < records {
                     match drain(&mut out) {
