@@ -176,6 +176,25 @@ fn a_block_is_acknowledged_again_once() {
     assert_eq!(acks, [0, 1, 1, 2, 2, 3, 3, 3]);
 }
 
+/// RFC 7440, section 4: at once, and not for each block behind the gap.
+#[test]
+fn a_gap_is_told_once() {
+    let mut write = Write::new(agreed(512, 4), BUFFER_LEN, false, 3);
+    let mut buffer = vec![0; BUFFER_LEN];
+    let mut acks = Vec::new();
+    for block in [1, 3, 4, 2, 3, 4, 5, 7] {
+        while let Some(write::Send::Ack(block)) = write.next() {
+            acks.push(block);
+        }
+        let room = write.room();
+        buffer[room.start..room.start + 4].copy_from_slice(&data_head(block));
+        assert_eq!(write.received(&mut buffer, 4 + 512), None);
+    }
+    assert_eq!(write.next(), Some(write::Send::Ack(5)));
+    // The beginning, the gap, and a window of four that began again at 2.
+    assert_eq!(acks, [0, 1, 5]);
+}
+
 #[test]
 fn block_numbers_go_round() {
     for faults in [0, 5] {
