@@ -18,5 +18,7 @@ pub mod decode_http2;
 pub mod decode_prefixed;
 pub mod encode_decode;
 mod input;
+pub mod recover;
 pub mod ring_ops;
 mod stream;
+pub mod tftp_packet;

@@ -51,3 +51,13 @@ fn ring_ops() {
 fn batch_ops() {
     seeds("batch_ops", forebay_fuzz::batch_ops::run);
 }
+
+#[test]
+fn recover() {
+    seeds("recover", forebay_fuzz::recover::run);
+}
+
+#[test]
+fn tftp_packet() {
+    seeds("tftp_packet", forebay_fuzz::tftp_packet::run);
+}
