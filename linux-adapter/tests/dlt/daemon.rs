@@ -155,6 +155,7 @@ impl Witness {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let mut reader = stream.try_clone().unwrap();
         let (sender, messages) = std::sync::mpsc::channel();
+        let (noticed, is_noticed) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             let mut decoder = Decoder::new(Dlt::bare(65_535), vec![0; 1 << 20]).unwrap();
             // An error is an end, too: a daemon that is killed may reset.
@@ -163,6 +164,7 @@ impl Witness {
                 loop {
                     match decoder.next_frame() {
                         Ok(Some(frame)) => {
+                            let _ = noticed.send(());
                             if let Some(message) = received(frame.payload) {
                                 let _ = sender.send(message);
                             }
@@ -173,6 +175,9 @@ impl Witness {
                 }
             }
         });
+        // The daemon greets each client. What it gets before is not sent on at
+        // once.
+        is_noticed.recv_timeout(LONG).expect("a greeting");
         Self { messages, stream, thread: Some(thread) }
     }
 
