@@ -78,11 +78,13 @@ impl Daemon {
             .unwrap()
     }
 
+    /// Waits until it listens. A connection to try that, and its end, would be
+    /// a client to the daemon, which loses a message when it finds one gone.
     fn await_port(&mut self) {
         let port = self.port;
         await_that("the daemon listens", || {
             assert_eq!(self.child.try_wait().unwrap(), None, "the daemon has ended");
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| listens(table, port))
         });
     }
 
@@ -125,6 +127,18 @@ impl Daemon {
     pub(crate) fn witness(&self) -> Witness {
         Witness::new(self.port)
     }
+}
+
+/// Whether a socket of this port listens (proc(5)).
+fn listens(table: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let port = format!(":{port:04X}");
+    let table = fs::read_to_string(table).unwrap_or_default();
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next().is_some_and(|local| local.ends_with(&port));
+        local && fields.nth(1) == Some(LISTEN)
+    })
 }
 
 impl Drop for Daemon {
