@@ -27,20 +27,34 @@ pub(crate) struct FormatArgs {
     #[arg(long, value_name = "FORMAT", default_value = "prefixed")]
     pub(crate) format: Name,
 
-    /// The longest payload in bytes, a line's newline included
+    #[command(flatten)]
+    max_len: MaxLen,
+}
+
+/// How long a payload may be.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct MaxLen {
+    /// The longest payload in bytes: a line's newline, all of a DLT message included
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20,
           value_parser = clap::value_parser!(u64).range(PAYLOAD_LEN_MAX))]
     max_len: u64,
 }
 
-impl FormatArgs {
+impl MaxLen {
     /// The longest payload in bytes.
-    pub(crate) fn payload_len_max(&self) -> usize {
+    pub(crate) fn payload_len_max(self) -> usize {
         // At most the end of the range above.
         #[allow(clippy::cast_possible_truncation)]
         {
             self.max_len as usize
         }
+    }
+}
+
+impl FormatArgs {
+    /// The longest payload in bytes.
+    pub(crate) fn payload_len_max(&self) -> usize {
+        self.max_len.payload_len_max()
     }
 
     /// The format with its maximum.
@@ -56,20 +70,14 @@ pub(crate) struct CodingArgs {
     #[arg(long, value_name = "FORMAT", default_value = "prefixed")]
     pub(crate) format: Coding,
 
-    /// The longest payload in bytes; of a DLT message, all of it
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20,
-          value_parser = clap::value_parser!(u64).range(PAYLOAD_LEN_MAX))]
-    max_len: u64,
+    #[command(flatten)]
+    max_len: MaxLen,
 }
 
 impl CodingArgs {
     /// The longest payload in bytes.
     pub(crate) fn payload_len_max(&self) -> usize {
-        // At most the end of the range above.
-        #[allow(clippy::cast_possible_truncation)]
-        {
-            self.max_len as usize
-        }
+        self.max_len.payload_len_max()
     }
 }
 

@@ -33,6 +33,11 @@ fn decode_dlt() {
 }
 
 #[test]
+fn decode_http2() {
+    seeds("decode_http2", forebay_fuzz::decode_http2::run);
+}
+
+#[test]
 fn encode_decode() {
     seeds("encode_decode", forebay_fuzz::encode_decode::run);
 }

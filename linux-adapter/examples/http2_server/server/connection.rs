@@ -277,6 +277,7 @@ impl Connection {
         let frame = Frame::GoAway { last_stream: self.state.last, code, debug: text.as_bytes() };
         let deadline = Instant::now() + CLOSING_MAX;
         let left = || deadline.saturating_duration_since(Instant::now());
+        self.state.streams.abandon();
         if self.writer.control(&frame).is_err() {
             return;
         }

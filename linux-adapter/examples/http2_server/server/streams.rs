@@ -93,6 +93,13 @@ impl Streams {
         }
     }
 
+    /// Gives up every stream and what waits of it.
+    pub(super) fn abandon(&mut self) {
+        let Self { writer, streams, .. } = self;
+        streams.keys().for_each(|&stream| writer.close(stream));
+        streams.clear();
+    }
+
     /// Opens a stream and answers its request, or begins to.
     pub(super) fn answer(
         &mut self,
