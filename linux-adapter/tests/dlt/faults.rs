@@ -106,6 +106,7 @@ fn the_counter_wraps_and_goes_on_where_a_message_is_refused() {
         .collect();
     let expected: Vec<u8> = (0..300_u32).filter(|&n| n != 77).map(|n| n.to_le_bytes()[0]).collect();
     assert_eq!(counters, expected);
+    assert!(client.flush(LONG));
     // The refused one is told.
     assert!(seen.contains(&Seen::Overflow(1)));
     let counts = client.counts();
@@ -264,6 +265,7 @@ fn what_a_daemon_has_left_unread_is_sent_again_to_the_next() {
         let after = fake
             .await_last(|seen| matches!(seen, Seen::Log { text, .. } if text == "message 1099"));
         assert!(matches!(after[..2], [Seen::App(_), Seen::Context { .. }]), "{:?}", &after[..2]);
+        assert!(client.flush(LONG));
         let counts = client.counts();
         let (first, second) = (texts(&before), texts(&after));
         // A message of which a part was read; the registration's are sent anew.
@@ -299,6 +301,7 @@ fn what_the_same_fifo_holds_is_not_sent_again() {
         fake.await_last(|seen| matches!(seen, Seen::Log { text, .. } if text == "message 1099"));
     assert_eq!(texts(&seen), numbers(0..1100));
     assert_eq!(seen.iter().filter(|seen| matches!(seen, Seen::App(_))).count(), 2);
+    assert!(client.flush(LONG));
     let counts = client.counts();
     assert_eq!((counts.resent, counts.connects), (0, 2));
 }
