@@ -2,5 +2,6 @@
 
 #![cfg(forebay_loom)]
 #![allow(missing_docs)]
+#![allow(clippy::duplicate_mod, reason = "each twin has the models")]
 
 include!(concat!(env!("OUT_DIR"), "/bells.rs"));
