@@ -45,6 +45,8 @@ mod read;
 mod write;
 
 pub use bell::Bell;
+/// Numbers from the environment.
+pub use drain::config;
 pub use drain::{
     Channel, ChannelCounts, ChannelId, Config, ConfigError, Counters, Drained, Drainer, End,
     Histogram, Losses, NoLane, Policy, REPORT_LEN_MAX, Registrar, Running, SENDERS_MAX, SendError,
