@@ -106,7 +106,9 @@ fn child(case: &str) {
     let dir = Path::new(".");
     let enabled = case != "not enabled";
     let make = |config: &Config| Auto::new(&Config { enabled, ..*config }).unwrap();
-    let config = Config { enabled, ..Config::default() };
+    // Of a ring so deep that it does not fit the limit of locked memory.
+    let queue_depth = if case == "deep" { 4096 } else { Config::default().queue_depth };
+    let config = Config { enabled, queue_depth, buffers: Some(128), ..Config::default() };
     let chosen = Auto::new(&config).unwrap();
     without_fallback(&config, chosen.reason());
     match chosen.reason() {
@@ -125,7 +127,7 @@ fn child(case: &str) {
                 conforms_waiting(dir, make);
             }
         }
-        "choice" | "sysctl" => {}
+        "choice" | "deep" | "sysctl" => {}
         "full" => {
             let capacity = 1 << 20;
             full_disk(dir, capacity, |config| Threads::new(config).unwrap());
@@ -203,9 +205,11 @@ fn run(case: &str, restrictions: &str, chosen: &str) -> Vec<String> {
 }
 
 /// A user whose limit of locked memory is that of old systems: a ring that is
-/// small enough works, without registered buffers.
+/// small enough works, without registered buffers, and a deep one does not.
 fn memlock() {
     let lines = run("suite", "memlock=65536,nobody", "io_uring");
+    let deep = "threads: no memory (ENOMEM), with a limit of locked memory of 65536";
+    run("deep", "memlock=65536,nobody", deep);
     let lack = |line: &String| line.starts_with("lack: no registered buffers: raise the limit");
     assert!(lines.iter().any(lack), "{lines:?}");
 }
