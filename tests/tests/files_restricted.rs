@@ -14,6 +14,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio, exit},
+    thread,
 };
 
 use forebay_linux::file::{Auto, NoBackend, Refusal, Uring};
@@ -67,6 +68,10 @@ fn main() {
     // The last descriptor is missing; a suite would have none for its files.
     run("choice", "nofile=3", "threads: no descriptor is left (EMFILE), with a limit of 3");
     passed("nofile=3");
+    // No thread can be started, so what threads would do is done at once.
+    let reason = format!("threads: {}", by_filter[0].1);
+    run("alone", &format!("setup={EPERM},nproc=1,nobody"), &reason);
+    passed("nproc=1");
     run("not enabled", "", "threads: it is not enabled");
     passed("not enabled");
     if uring {
@@ -126,6 +131,11 @@ fn child(case: &str) {
             if threads {
                 conforms_waiting(dir, make);
             }
+        }
+        "alone" => {
+            drop(chosen);
+            conforms(dir, make);
+            assert!(thread::Builder::new().spawn(|| ()).is_err(), "a thread can be started");
         }
         "choice" | "deep" | "sysctl" => {}
         "full" => {
