@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc
+  need gcc atftp curl dlt-daemon dlt-tools nghttp2-client tftp-hpa
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.
@@ -118,6 +118,19 @@ check_bare_metal() {
   done
 }
 
+# The ring with positions of each width, which begin just before they wrap;
+# and on a processor of 16 bits, whose positions have as many.
+check_index() {
+  need pinned nightly
+  local width
+  for width in u16 u32 u64; do
+    RUSTFLAGS="--cfg forebay_index=\"$width\" -D warnings" RUSTUP_TOOLCHAIN=$PINNED \
+      tested cargo test --locked -p forebay --lib --features alloc --target-dir target/index ring
+  done
+  RUSTFLAGS='-C target-cpu=atmega328p -D warnings' must cargo "+$NIGHTLY" check --locked -p forebay \
+    -Zbuild-std=core --target avr-none --target-dir target/index
+}
+
 # The images: what they link to, what they take, and that they run in QEMU.
 check_firmware() {
   need clippy rustfmt thumbv6m-none-eabi thumbv7m-none-eabi qemu-system-arm binutils llvm defmt-print
@@ -181,7 +194,7 @@ check_miri() {
 
 # AddressSanitizer over the crates that hold unsafe code or call the kernel.
 check_address() {
-  need nightly
+  need nightly curl nghttp2-client
   sanitized address -p forebay -p forebay-std -p forebay-linux
 }
 

@@ -44,8 +44,9 @@ lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
 
 # Debian packages, each with the program by which it is known.
 packages() {
-  local wanted='c++:g++ cc:gcc git:git llvm-readobj:llvm qemu-system-arm:qemu-system-arm
-    readelf:binutils shellcheck:shellcheck strace:strace'
+  local wanted='atftp:atftp c++:g++ cc:gcc curl:curl dlt-convert:dlt-tools dlt-daemon:dlt-daemon
+    git:git h2load:nghttp2-client llvm-readobj:llvm qemu-system-arm:qemu-system-arm
+    readelf:binutils shellcheck:shellcheck strace:strace tftp:tftp-hpa'
   local pair missing=()
   for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
@@ -53,6 +54,10 @@ packages() {
   if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update && apt-get install -y --no-install-recommends "${missing[@]}" libc6-dev
+    # The tests run daemons of their own; the system's is not wanted.
+    if [[ " ${missing[*]} " == *' dlt-daemon '* ]] && command -v systemctl >/dev/null; then
+      systemctl disable --now dlt-daemon 2>/dev/null || true
+    fi
   fi
   for pair in $wanted; do
     if command -v "${pair%%:*}" >/dev/null; then
