@@ -13,6 +13,7 @@ use common::{Dir, Running, assert_same, await_that, forebay, read, stderr, watch
 use rustix::{
     fs::{FlockOperation, flock},
     process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
 const CHUNK: usize = 4096;
@@ -390,6 +391,38 @@ fn errors_name_file_chunk_and_offset() {
     fails(&copy(&dir, &["--chunk", "4097"]), 2, "4097 bytes: a multiple of 4096");
     assert_eq!(names(&dir), ["source"]);
     assert_eq!(read(&dir.path("source")), b"bytes");
+}
+
+/// A bar for who looks at it, and only for them.
+#[test]
+fn a_terminal_gets_a_bar() {
+    let dir = Dir::new();
+    fs::write(dir.path("source"), bytes(100 * CHUNK)).unwrap();
+    let done = copy(&dir, &HOW);
+    assert_eq!(kept(&done), (0, 100));
+    assert!(!stderr(&done).contains(['\r', '\u{1b}']), "{}", stderr(&done));
+
+    let mut master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let mut command = forebay(&["copy"]);
+    command.args([dir.path("source"), dir.path("target")]).args(HOW).stderr(terminal);
+    let mut child = command.spawn().unwrap();
+    let _watch = watch(&child);
+    // The terminal is held by the child alone.
+    drop(command);
+    let mut told = Vec::new();
+    let mut some = [0; 4096];
+    // It ends with an error when nobody holds the terminal any more.
+    while let Ok(len @ 1..) = rustix::io::read(&mut master, &mut some) {
+        told.extend_from_slice(&some[..len]);
+    }
+    assert!(child.wait().unwrap().success());
+    let told = String::from_utf8_lossy(&told);
+    let (bar, behind) = told.rsplit_once("KiB/400.00 KiB").unwrap_or_else(|| panic!("{told}"));
+    assert!(!bar.contains("copied: ") && behind.contains("copied: 100 chunks"), "{told}");
 }
 
 #[test]

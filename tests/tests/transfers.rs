@@ -47,7 +47,14 @@ fn main() {
         fs::write(dir.0.join(number.to_string()), content(number)).unwrap();
     }
     // What is there, and what a filter leaves.
-    for (restrictions, way) in [("", "io_uring"), ("setup=1", "threads"), ("enter=38", "threads")] {
+    let cases = [
+        ("", "io_uring"),
+        ("setup=1", "threads"),
+        ("enter=38", "threads"),
+        // Not one more thread can be started.
+        ("setup=1,nproc=1,nobody", "threads"),
+    ];
+    for (restrictions, way) in cases {
         let output = Command::new(env::current_exe().unwrap())
             .env(CASE, restrictions)
             .current_dir(&dir.0)
@@ -55,7 +62,7 @@ fn main() {
             .output()
             .unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
-        print!("{told}");
+        print!("{restrictions}: {told}");
         assert!(output.status.success(), "{restrictions}: {}", output.status);
         if restrictions.is_empty() && told.starts_with("threads") {
             println!("SKIPPED: io_uring: {}", told.trim());

@@ -275,13 +275,13 @@ impl Context {
         if file.alignment().is_none() {
             if self.driver.has(IoringSetupFlags::IOPOLL) {
                 let result = pread(file, &mut lease[..len], offset);
-                return self.moved(file, lease, result);
+                return self.moved(lease, result);
             }
             if self.reads == Way::Inline && file.nowait() {
                 match read_cached(file, &mut lease[..len], offset) {
                     Cached::All(result) => {
                         self.cached_reads += 1;
-                        return self.moved(file, lease, result);
+                        return self.moved(lease, result);
                     }
                     Cached::Only(len) => start = len,
                 }
@@ -311,9 +311,34 @@ impl Context {
         if plain && file.alignment().is_none() {
             self.plain_writes += 1;
             let result = retry(|| pwrite(file, &lease[..len], offset));
-            return self.moved(file, lease, result);
+            return self.moved(lease, result);
         }
         self.transfer(Request::Write { file: file.clone(), lease, len, offset })
+    }
+
+    /// Reads at once what the page cache has, into any buffer: the shortest
+    /// way to it, without a ticket. `None` when a part is not there, or the
+    /// context does not read so: then [`read`](Context::read).
+    ///
+    /// # Errors
+    ///
+    /// What `preadv2(2)` reports.
+    pub fn read_cached(
+        &mut self,
+        file: &File,
+        bytes: &mut [u8],
+        offset: u64,
+    ) -> Result<Option<usize>, Errno> {
+        if self.reads != Way::Inline || !file.nowait() {
+            return Ok(None);
+        }
+        match read_cached(file, bytes, offset) {
+            Cached::All(result) => {
+                self.cached_reads += 1;
+                result.map(Some)
+            }
+            Cached::Only(_) => Ok(None),
+        }
     }
 
     /// Queues a write, and a sync of the data that begins when the write is
@@ -541,18 +566,12 @@ impl Context {
         }
     }
 
-    fn moved(
-        &mut self,
-        file: &File,
-        lease: Lease,
-        result: Result<usize, Errno>,
-    ) -> Result<Ticket, Refused> {
+    fn moved(&mut self, lease: Lease, result: Result<usize, Errno>) -> Result<Ticket, Refused> {
         let result = match result {
             Ok(len) => i32::try_from(len).unwrap_or(i32::MAX),
             Err(errno) => negative(errno),
         };
-        let request = Request::Write { file: file.clone(), lease, len: 0, offset: 0 };
-        match self.driver.done(request, result) {
+        match self.driver.done(Request::Moved { lease }, result) {
             Ok(ticket) => {
                 self.ready.push_back(ticket);
                 Ok(ticket)
@@ -591,7 +610,8 @@ impl Context {
             Request::Read { lease, start, .. } => Outcome::Moved(lease, more(start, result)),
             Request::Write { lease, .. }
             | Request::Send { lease, .. }
-            | Request::Writable { lease, .. } => Outcome::Moved(lease, more(0, result)),
+            | Request::Writable { lease, .. }
+            | Request::Moved { lease } => Outcome::Moved(lease, more(0, result)),
             Request::Sync { .. } => Outcome::Synced(result.map(drop)),
             Request::Open { options, .. } => Outcome::Opened(match (opened, result) {
                 (Some(fd), _) => {

@@ -90,6 +90,8 @@ pub(crate) enum Request {
     Sync { file: File, data_only: bool },
     /// A path.
     Open { path: CString, options: OpenOptions },
+    /// A transfer that a plain call has done.
+    Moved { lease: Lease },
     /// The metadata, unless it is known already.
     Status { file: File, known: Option<Box<Statx>> },
 }
@@ -100,7 +102,8 @@ impl Request {
             Self::Read { lease, .. }
             | Self::Write { lease, .. }
             | Self::Send { lease, .. }
-            | Self::Writable { lease, .. } => Some(lease),
+            | Self::Writable { lease, .. }
+            | Self::Moved { lease } => Some(lease),
             Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
         }
     }
@@ -299,6 +302,7 @@ impl<K: Kernel> Driver<K> {
                 op::send(file.target(table), bytes(lease, *start, *end), flags, *zero_copy, data)
             }
             Request::Writable { file, .. } => op::writable(file.target(table), data),
+            Request::Moved { .. } => op::nothing(data),
             Request::Sync { file, data_only } => op::sync(file.target(table), *data_only, data),
             Request::Open { path, options } => {
                 let place = self.fill_scratch(ticket, path.as_bytes_with_nul());

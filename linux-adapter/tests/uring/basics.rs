@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt, time::Duration};
 
-use forebay_linux::uring::{Config, Context, OpenOptions, Outcome, Wait, Way, Why};
+use forebay_linux::uring::{Config, Context, Counts, OpenOptions, Outcome, Wait, Way, Why};
 use rustix::io::Errno;
 
 use crate::common::{Directory, bytes, complete_move, context, moved, open, read_all, try_open};
@@ -291,11 +291,19 @@ fn cached_reads_and_buffered_writes_are_plain_calls() {
     assert_eq!(counts.plain_writes, 1);
     assert_eq!(counts.enters, before.enters);
 
+    // Without a ticket, into any buffer.
+    let mut buffer = [0; 100];
+    assert_eq!(context.read_cached(&file, &mut buffer, 8150), Ok(Some(42)));
+    assert_eq!(buffer[..42], bytes(8192)[8150..]);
+    let counts = Counts { cached_reads: counts.cached_reads + 1, ..counts };
+
     // What is not in the cache goes by the ring, whole.
     let raw = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     raw.write_all_at(&bytes(8192), 0).unwrap();
     raw.sync_all().unwrap();
     let len = std::num::NonZeroU64::new(8192);
+    rustix::fs::fadvise(&raw, 0, len, rustix::fs::Advice::DontNeed).unwrap();
+    assert_eq!(context.read_cached(&file, &mut buffer, 8100), Ok(None));
     rustix::fs::fadvise(&raw, 0, len, rustix::fs::Advice::DontNeed).unwrap();
     assert_eq!(read_all(&mut context, &file, 8192), bytes(8192));
     let after = context.counts();
