@@ -1,10 +1,13 @@
-//! The forebay command: demonstrates, sends, receives, relays, encodes,
+//! The forebay command: demonstrates, sends, receives, relays, copies, encodes,
 //! decodes and recovers.
 
 #![forbid(unsafe_code)]
 
+mod copy;
 mod decode;
 mod demo;
+mod dlt;
+mod doctor;
 mod encode;
 mod format;
 mod hex;
@@ -38,6 +41,8 @@ enum Command {
     Send(send::Args),
     Recv(recv::Args),
     Relay(relay::Args),
+    Copy(copy::Args),
+    Doctor(doctor::Args),
     Encode(encode::Args),
     Decode(decode::Args),
     Recover(recover::Args),
@@ -51,6 +56,8 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Copy(args) => copy::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Recover(args) => recover::run(&args),

@@ -13,6 +13,7 @@
 
 pub mod batch_ops;
 pub mod decode_cobs;
+pub mod decode_dlt;
 pub mod decode_http2;
 pub mod decode_prefixed;
 pub mod encode_decode;

@@ -28,6 +28,11 @@ fn decode_cobs() {
 }
 
 #[test]
+fn decode_dlt() {
+    seeds("decode_dlt", forebay_fuzz::decode_dlt::run);
+}
+
+#[test]
 fn decode_http2() {
     seeds("decode_http2", forebay_fuzz::decode_http2::run);
 }

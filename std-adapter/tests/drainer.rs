@@ -9,7 +9,6 @@ use std::{
     io::{self, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -17,32 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{FORMAT, dawdle, message, names, watchdog, wire_of};
+use common::{FORMAT, dawdle, far, gated::Gated, message, names, payloads, watchdog, wire_of};
 use forebay_std::{
     Drained, Drainer, FrameReader, NoLane, SENDERS_MAX, SendError, Sender, SenderError, Wait,
     WriteSink,
     forebay::{
         Ledger, Progress, Pump, Sink,
         checksum::Crc32,
-        frame::{Decode, Plain, Prefixed},
+        frame::{Plain, Prefixed},
     },
 };
-
-fn far() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
-}
-
-/// All payloads of a stream, which is to be without damage.
-fn payloads(wire: impl io::Read, format: impl Decode) -> Vec<Vec<u8>> {
-    let mut frames = FrameReader::new(wire, format);
-    let mut payloads = Vec::new();
-    while frames.fill().unwrap() {
-        while let Some(frame) = frames.next_frame().unwrap() {
-            payloads.push(frame.payload.to_vec());
-        }
-    }
-    payloads
-}
 
 #[test]
 fn many_senders_balance_to_the_message_and_keep_their_order() {
@@ -92,50 +75,6 @@ fn many_senders_balance_to_the_message_and_keep_their_order() {
         *next += 1;
     }
     assert_eq!(next, (0..SENDERS).map(|sender| (sender, MESSAGES)).collect());
-}
-
-/// A sink that is blocked while its gate is closed.
-#[derive(Clone, Default)]
-struct Gated(Arc<(Mutex<Gate>, Condvar)>);
-
-#[derive(Default)]
-struct Gate {
-    open: bool,
-    wire: Vec<u8>,
-}
-
-impl Gated {
-    fn open(&self) {
-        self.0.0.lock().unwrap().open = true;
-        self.0.1.notify_all();
-    }
-
-    fn wire(&self) -> Vec<u8> {
-        self.0.0.lock().unwrap().wire.clone()
-    }
-}
-
-impl Sink for Gated {
-    type Error = io::Error;
-
-    fn write(&mut self, slices: &[&[u8]]) -> io::Result<Progress> {
-        let mut gate = self.0.0.lock().unwrap();
-        if !gate.open {
-            return Ok(Progress::Blocked);
-        }
-        gate.wire.extend(slices.iter().copied().flatten());
-        Ok(Progress::Wrote(slices.iter().map(|slice| slice.len()).sum()))
-    }
-}
-
-impl Wait for Gated {
-    fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let (gate, opened) = &*self.0;
-        let left = deadline.unwrap_or_else(far).saturating_duration_since(Instant::now());
-        let gate = gate.lock().unwrap();
-        drop(opened.wait_timeout_while(gate, left, |gate| !gate.open).unwrap());
-        Ok(())
-    }
 }
 
 #[test]

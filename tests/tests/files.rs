@@ -12,11 +12,15 @@ use std::{
 };
 
 use common::watchdog;
+use forebay_linux::{
+    file::{Auto, Uring},
+    uring::{self, Way},
+};
 use forebay_std::file::{
     Backend, Block, Completion, Config, Counts, Done, File, Lease, Operation, Rejected, Threads,
     Ticket,
 };
-use forebay_tests::files::{conforms, conforms_unbuffered};
+use forebay_tests::files::{conforms, conforms_unbuffered, conforms_waiting};
 
 /// A directory on the disk that the project is built on, gone with the test.
 struct Dir(PathBuf);
@@ -43,6 +47,7 @@ fn threads_conform() {
     conforms(&dir.0, |config| Threads::new(config).unwrap());
     let direct = rustix::fs::OFlags::DIRECT.bits();
     conforms_unbuffered(&dir.0, direct, |config| Threads::new(config).unwrap());
+    conforms_waiting(&dir.0, |config| Threads::new(config).unwrap());
 }
 
 #[test]
@@ -50,6 +55,74 @@ fn one_thread_conforms() {
     let _watchdog = watchdog("threads");
     let dir = Dir::new("thread");
     conforms(&dir.0, |config| Threads::new(config).unwrap().threads_max(1));
+    conforms_waiting(&dir.0, |config| Threads::new(config).unwrap().threads_max(1));
+}
+
+/// One ring's operations, if there is one here; else a line that says why.
+fn has_uring() -> bool {
+    match Uring::new(&Config::default()) {
+        Ok(_) => true,
+        Err(refusal) => {
+            println!("SKIPPED: io_uring: {refusal}; {}", refusal.advice());
+            false
+        }
+    }
+}
+
+#[test]
+fn uring_conforms() {
+    if !has_uring() {
+        return;
+    }
+    let _watchdog = watchdog("io_uring");
+    let dir = Dir::new("uring");
+    conforms(&dir.0, |config| Uring::new(config).unwrap());
+    let direct = rustix::fs::OFlags::DIRECT.bits();
+    conforms_unbuffered(&dir.0, direct, |config| Uring::new(config).unwrap());
+}
+
+/// Through the ring also what plain calls would do faster.
+#[test]
+fn a_ring_for_everything_conforms() {
+    if !has_uring() {
+        return;
+    }
+    let _watchdog = watchdog("io_uring for everything");
+    let dir = Dir::new("ring");
+    for registered in [true, false] {
+        conforms(&dir.0, |config| {
+            let number = |value: usize| u32::try_from(value).unwrap();
+            let config = uring::Config::new()
+                .queue_depth(number(config.queue_depth))
+                .buffers(number(config.buffer_count()))
+                .buffer_len(config.buffer_len)
+                .registered_buffers(registered)
+                .reads(Way::Ring)
+                .writes(Way::Ring);
+            Uring::over(&config).unwrap()
+        });
+    }
+}
+
+#[test]
+fn uring_with_a_polling_thread_conforms() {
+    if !has_uring() {
+        return;
+    }
+    let _watchdog = watchdog("io_uring with a polling thread");
+    let dir = Dir::new("sqpoll");
+    conforms(&dir.0, |config| {
+        Uring::new(&Config { sqpoll: true, registered_buffers: false, ..*config }).unwrap()
+    });
+}
+
+#[test]
+fn the_choice_conforms() {
+    let _watchdog = watchdog("the choice");
+    let dir = Dir::new("auto");
+    for enabled in [true, false] {
+        conforms(&dir.0, |config| Auto::new(&Config { enabled, ..*config }).unwrap());
+    }
 }
 
 /// A way in which a backend can be wrong.
@@ -168,7 +241,7 @@ fn wrong_backends_do_not_conform() {
     for fault in faults {
         let dir = Dir::new("wrong");
         let suite = || {
-            conforms(&dir.0, |config| {
+            let make = |config: &Config| {
                 let mut config = *config;
                 if let Fault::TooDeep = fault {
                     config.buffers = Some(config.buffer_count());
@@ -177,7 +250,9 @@ fn wrong_backends_do_not_conform() {
                 let inner =
                     Threads::new(&config).or_else(|_| Threads::new(&Config::default())).unwrap();
                 Wrong { inner, fault, asked: HashMap::new(), swapped: None, held: Vec::new() }
-            });
+            };
+            conforms(&dir.0, make);
+            conforms_waiting(&dir.0, make);
         };
         let result = catch_unwind(AssertUnwindSafe(suite));
         assert!(result.is_err(), "{fault:?} conforms");

@@ -58,7 +58,7 @@ const REPORT_WRITES: u32 = 256;
 const RETRY_MIN: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_millis(250);
 /// How long a full FIFO is left alone, so that many writes fit then.
-const NAP_MIN: Duration = Duration::from_micros(250);
+const NAP_MIN: Duration = Duration::from_micros(20);
 const NAP_MAX: Duration = Duration::from_millis(64);
 
 /// What somebody sends to a context through the daemon.
@@ -159,7 +159,7 @@ impl Transport {
             writes_since_report: 0,
             writes_in_a_row: 0,
             burst_len: 0,
-            nap: NAP_MIN,
+            nap: Duration::ZERO,
             retry: RETRY_MIN,
         }
     }
@@ -361,15 +361,18 @@ impl Transport {
         let Some(fifo_len) = self.line.as_ref().and_then(|line| line.fifo_len) else {
             return self.wait(PollFlags::OUT, None);
         };
-        if written == 0 {
-            // Nothing was read meanwhile: the daemon has not had its turn.
-            self.wait(PollFlags::OUT, None);
-        } else if written < fifo_len / 2 {
-            self.nap = (self.nap * 2).min(NAP_MAX);
-        } else if written > fifo_len / 8 * 7 {
-            self.nap = (self.nap / 2).max(NAP_MIN);
+        if written > fifo_len / 8 * 7 {
+            // It has perhaps waited itself.
+            self.nap = if self.nap > NAP_MIN { self.nap / 2 } else { Duration::ZERO };
+        } else if 0 < written && written < fifo_len / 2 {
+            self.nap = (self.nap * 2).clamp(NAP_MIN, NAP_MAX);
         }
-        self.wait(PollFlags::empty(), Some(self.nap));
+        if written == 0 || self.nap.is_zero() {
+            self.wait(PollFlags::OUT, None);
+        }
+        if !self.nap.is_zero() {
+            self.wait(PollFlags::empty(), Some(self.nap));
+        }
     }
 
     /// Sleeps until there is something to do.

@@ -2,12 +2,16 @@
 //! a file's place allows.
 //!
 //! ```
-//! use forebay_linux::probe::{Machine, Place};
+//! use forebay_linux::probe::{Machine, Place, Ring};
 //!
 //! let machine = Machine::look();
 //! println!("Linux {}, locked memory: {}", machine.kernel, machine.memlock);
 //! let place = Place::look(&std::env::temp_dir())?;
 //! println!("O_DIRECT: {:?}", place.direct);
+//! match Ring::look() {
+//!     Ok(ring) => println!("a polling thread: {}", ring.sqpoll.is_ok()),
+//!     Err(why) => println!("no io_uring: {why}; {}", why.advice()),
+//! }
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -15,10 +19,12 @@
 //! kernel lacks it, or a container hides it.
 
 mod place;
+mod ring;
 
 use std::{fmt, fs, str::FromStr};
 
 pub use place::{Direct, Place};
+pub use ring::Ring;
 use rustix::{
     process::{Resource, Rlimit, getrlimit},
     system::uname,

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -78,9 +78,12 @@ impl Fake {
         self.decoder = decoder();
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.scratch.root()
+    }
+
     pub(crate) fn endpoint(&self) -> Endpoint {
-        let path = self.path();
-        Endpoint::Fifo(path.parent().unwrap().to_owned())
+        Endpoint::Fifo(self.directory().to_owned())
     }
 
     pub(crate) fn client(&self, ring_len: usize) -> Client {
@@ -136,6 +139,11 @@ impl Fake {
             seen.extend(self.seen());
         }
         seen
+    }
+
+    /// Writes to the FIFO as another process would.
+    pub(crate) fn intrude(&self, bytes: &[u8]) {
+        OpenOptions::new().write(true).open(self.path()).unwrap().write_all(bytes).unwrap();
     }
 
     /// Says something to the client, which has registered.

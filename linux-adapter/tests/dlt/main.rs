@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod daemon;
+mod examples;
 mod fake;
 mod faults;
 mod real;

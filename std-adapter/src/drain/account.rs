@@ -41,6 +41,9 @@ pub(crate) struct Account {
     pub(crate) id: ChannelId,
     pub(crate) priority: u8,
     refused: AtomicU64,
+    /// Of the refused.
+    busy: AtomicU64,
+    overwritten: AtomicU64,
     /// How many senders there are.
     senders: AtomicUsize,
     books: Mutex<Books>,
@@ -76,6 +79,8 @@ impl Account {
             id,
             priority,
             refused: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            overwritten: AtomicU64::new(0),
             senders: AtomicUsize::new(0),
             books: Mutex::default(),
         }
@@ -115,12 +120,29 @@ impl Account {
         self.refused.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn overwrite(&self, overwritten: u64, busy: u64) {
+        self.overwritten.fetch_add(overwritten, Ordering::Relaxed);
+        self.busy.fetch_add(busy, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn overwritten(&self) -> u64 {
+        self.overwritten.load(Ordering::Relaxed)
+    }
+
     /// What the senders know of what became of their messages.
     pub(crate) fn ledger(&self) -> Ledger {
         let books = self.books();
         let accepted = books.closed + books.open.iter().map(|one| one.load()).sum::<u64>();
         let refused = self.refused();
-        Ledger { offered: accepted + refused, accepted, refused, ..Ledger::default() }
+        Ledger {
+            offered: accepted + refused,
+            accepted,
+            refused,
+            busy: self.busy.load(Ordering::Relaxed),
+            overwritten: self.overwritten(),
+            ..Ledger::default()
+        }
     }
 
     /// A panic under the lock leaves the books whole.

@@ -136,6 +136,9 @@ impl Channel {
     /// when there are [`SENDERS_MAX`] channels already, and when the drainer
     /// is closed or gone. A channel counts until its last message has left.
     pub fn sender(self) -> Result<Sender, SenderError> {
+        if self.policy == Policy::Overwrite {
+            return self.overwriting();
+        }
         let (producer, consumer) = heap::ring(self.capacity).map_err(SenderError::Capacity)?;
         self.open::<One>(Way::One(producer), consumer)
     }
@@ -162,8 +165,17 @@ impl Channel {
     ///
     /// As [`sender`](Channel::sender).
     pub fn shared(self) -> Result<SharedSender, SenderError> {
+        if self.policy == Policy::Overwrite {
+            return self.overwriting();
+        }
         let (producer, consumer) = heap::shared(self.capacity).map_err(SenderError::Capacity)?;
         self.open::<Many>(Way::Many(producer), consumer)
+    }
+
+    fn overwriting<M>(self) -> Result<Sender<M>, SenderError> {
+        let (producer, consumer) =
+            heap::overwriting(self.capacity).map_err(SenderError::Capacity)?;
+        self.open(Way::Overwrite(producer), consumer)
     }
 
     fn open<M>(self, way: Way, consumer: Consumer<'static>) -> Result<Sender<M>, SenderError> {
@@ -178,9 +190,8 @@ impl Channel {
         let account = shared.new_account(priority);
         let reporter = report.map(Reporter::new);
         let waits = matches!(policy, Policy::Wait(_));
-        let reported = reporter.is_some();
         let lane = NewLane { consumer, account: Arc::clone(&account), reporter, waits };
-        let sender = Sender::new(way, shared, Arc::clone(&account), policy, reported);
+        let sender = Sender::new(way, shared, Arc::clone(&account), policy);
         if !shared.deliver(lane) {
             drop(sender);
             shared.finish(&account);

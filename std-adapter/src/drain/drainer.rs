@@ -110,7 +110,7 @@ impl Lane {
     fn losses(&self, drained: Ledger) -> Losses {
         Losses {
             refused: self.account.refused(),
-            overwritten: drained.overwritten,
+            overwritten: self.account.overwritten(),
             undeliverable: drained.undeliverable,
         }
     }
@@ -319,7 +319,8 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn step(&mut self) -> io::Result<Drive> {
         let shared = &self.line.0;
         let slices = self.pump.fill();
-        // What has been copied made room, and a write may take long.
+        // What has left made room, and so has what has been copied just now; a
+        // write may take long.
         if self.waited_for {
             shared.room.made();
         }
@@ -332,9 +333,6 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         let drive = self.pump.answered(progress);
         if let Ok(Drive::Moved { frames, .. }) = drive {
             shared.published.batch(frames);
-            if self.waited_for {
-                shared.room.made();
-            }
         }
         shared.published.store(self.pump.ledger(), self.pump.counts(), self.pump.inserted());
         drive.map_err(into_io)
@@ -375,7 +373,7 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn attend(&mut self) {
         let shared = &self.line.0;
         let mut inbox = shared.answer();
-        self.ending = earlier(self.ending, inbox.deadline);
+        self.ending = earlier(self.ending, inbox.deadline.take());
         for lane in inbox.lanes.drain(..) {
             let NewLane { consumer, account, reporter, waits } = lane;
             self.waited_for |= waits;
@@ -418,6 +416,11 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
                 }
             }
         }
+    }
+
+    /// Has ended, and may begin again.
+    pub(crate) fn ended(&mut self) {
+        self.ending = None;
     }
 
     /// Whether losses are to be reported.

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_a_codec_passes_over_is_in_its_next_report() {
         let mut reporter = Reporter::new(Box::new(|losses, out| {
-            out[0] = losses.refused as u8;
+            out[0] = u8::try_from(losses.refused).unwrap();
             usize::from(losses.refused >= 3)
         }));
         assert_eq!(reporter.report(refused(0)), None);

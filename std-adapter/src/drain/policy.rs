@@ -10,6 +10,11 @@ pub enum Policy {
     /// The new message is refused at once.
     #[default]
     Refuse,
+    /// The oldest messages of the channel that have not entered a batch give way
+    /// to the new one. While the drainer takes messages out of this very ring,
+    /// or writes a large one from where it lies, the new one is refused instead
+    /// ([`SendError::Busy`](crate::SendError::Busy)).
+    Overwrite,
     /// The sender waits for room, for so long at most; then the message is
     /// refused.
     ///

@@ -10,7 +10,7 @@ use std::{
 
 use forebay::{
     Ledger,
-    ring::{Many, Mode, One, Producer, ReserveError},
+    ring::{Many, Mode, One, Overwrite, Producer, ReserveError},
 };
 
 use super::{
@@ -41,6 +41,7 @@ pub type SharedSender = Sender<Many>;
 pub(crate) enum Way {
     One(Producer<'static, One>),
     Many(Producer<'static, Many>),
+    Overwrite(Producer<'static, Overwrite>),
 }
 
 impl Way {
@@ -54,6 +55,7 @@ impl Way {
         match self {
             Self::One(producer) => put(producer, len, write),
             Self::Many(producer) => put(producer, len, write),
+            Self::Overwrite(producer) => put(producer, len, write),
         }
     }
 
@@ -61,6 +63,7 @@ impl Way {
         match self {
             Self::One(producer) => producer.push_group(messages),
             Self::Many(producer) => producer.push_group(messages),
+            Self::Overwrite(producer) => producer.push_group(messages),
         }
     }
 
@@ -68,6 +71,18 @@ impl Way {
         match self {
             Self::One(producer) => producer.record_len_max(),
             Self::Many(producer) => producer.record_len_max(),
+            Self::Overwrite(producer) => producer.record_len_max(),
+        }
+    }
+
+    /// What this sender has overwritten, and could not.
+    fn overwritten(&self) -> Option<Ledger> {
+        match self {
+            Self::One(_) | Self::Many(_) => None,
+            Self::Overwrite(producer) => {
+                let Ledger { overwritten, busy, .. } = producer.ledger();
+                Some(Ledger { overwritten, busy, ..Ledger::default() })
+            }
         }
     }
 
@@ -75,6 +90,7 @@ impl Way {
         match self {
             Self::One(producer) => producer.is_abandoned(),
             Self::Many(producer) => producer.is_abandoned(),
+            Self::Overwrite(producer) => producer.is_abandoned(),
         }
     }
 }
@@ -99,25 +115,25 @@ struct Link {
     shared: Arc<Shared>,
     account: Arc<Account>,
     policy: Policy,
-    /// Whether losses are reported.
-    reported: bool,
     /// For a sender that may wait.
     bell: Option<Arc<Bell>>,
     accepted: u64,
     refused: u64,
+    /// As far as the account knows of it.
+    overwritten: Ledger,
     /// Where others read what was accepted.
     published: Arc<Accepted>,
 }
 
 impl Link {
-    fn new(shared: &Arc<Shared>, account: Arc<Account>, policy: Policy, reported: bool) -> Self {
+    fn new(shared: &Arc<Shared>, account: Arc<Account>, policy: Policy) -> Self {
         Self {
             shared: Arc::clone(shared),
             policy,
-            reported,
             bell: matches!(policy, Policy::Wait(_)).then(|| shared.room.enter()),
             accepted: 0,
             refused: 0,
+            overwritten: Ledger::default(),
             published: account.open(),
             account,
         }
@@ -130,13 +146,22 @@ impl Link {
         self.shared.bell.ring();
     }
 
+    /// Tells the account what has been overwritten by now.
+    fn overwrite(&mut self, now: Ledger) {
+        if now != self.overwritten {
+            let overwritten = now.overwritten - self.overwritten.overwritten;
+            self.account.overwrite(overwritten, now.busy - self.overwritten.busy);
+            self.overwritten = now;
+        }
+    }
+
     #[cold]
     fn refuse(&mut self, messages: u64, error: SendError) -> SendError {
         self.refused += messages;
         self.account.refuse(messages);
-        if self.reported {
-            self.shared.bell.ring();
-        }
+        // For the report of it; and what fills the ring may be no message but
+        // room that was given up when one panicked.
+        self.shared.bell.ring();
         error
     }
 }
@@ -158,9 +183,8 @@ impl<M> Sender<M> {
         shared: &Arc<Shared>,
         account: Arc<Account>,
         policy: Policy,
-        reported: bool,
     ) -> Self {
-        Self { way, link: Link::new(shared, account, policy, reported), mode: PhantomData }
+        Self { way, link: Link::new(shared, account, policy), mode: PhantomData }
     }
 
     /// Copies `message` into the ring.
@@ -189,7 +213,9 @@ impl<M> Sender<M> {
             return Err(self.link.refuse(1, SendError::Closed));
         }
         let mut write = Some(write);
-        match self.way.put(len, &mut write) {
+        let sent = self.way.put(len, &mut write);
+        self.look_what_was_overwritten();
+        match sent {
             Ok(()) => {
                 self.link.accept(1);
                 Ok(())
@@ -220,12 +246,21 @@ impl<M> Sender<M> {
         if self.link.shared.is_closed() {
             return Err(self.link.refuse(count, SendError::Closed));
         }
-        match self.way.put_group(messages) {
+        let sent = self.way.put_group(messages);
+        self.look_what_was_overwritten();
+        match sent {
             Ok(()) => {
                 self.link.accept(count);
                 Ok(())
             }
             Err(error) => self.no_room(error, count, |way| way.put_group(messages)),
+        }
+    }
+
+    #[inline]
+    fn look_what_was_overwritten(&mut self) {
+        if let Some(now) = self.way.overwritten() {
+            self.link.overwrite(now);
         }
     }
 
@@ -239,6 +274,8 @@ impl<M> Sender<M> {
     ) -> Result<(), SendError> {
         let sent = match (self.link.policy, &self.link.bell) {
             (Policy::Wait(limit), Some(bell)) => {
+                // As in `refuse`.
+                self.link.shared.bell.ring();
                 wait(&self.link.shared, bell, limit, error, &mut self.way, put)
             }
             _ => Err(error.into()),
@@ -270,11 +307,20 @@ impl<M> Sender<M> {
         self.link.account.id
     }
 
-    /// What has been offered by this sender, accepted and refused.
+    /// What has been offered by this sender, accepted and refused, and what it
+    /// has overwritten of any sender of its channel.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let Link { accepted, refused, .. } = self.link;
-        Ledger { offered: accepted + refused, accepted, refused, ..Ledger::default() }
+        let overwritten = self.way.overwritten().unwrap_or_default();
+        Ledger { offered: accepted + refused, accepted, refused, ..overwritten }
+    }
+}
+
+impl<M> Drop for Sender<M> {
+    fn drop(&mut self) {
+        // What a message has overwritten whose writing panicked.
+        self.look_what_was_overwritten();
     }
 }
 
@@ -318,10 +364,11 @@ impl Clone for Sender<Many> {
     fn clone(&self) -> Self {
         let way = match &self.way {
             Way::Many(producer) => Way::Many(producer.clone()),
+            Way::Overwrite(producer) => Way::Overwrite(producer.clone()),
             Way::One(_) => unreachable!("`Channel::shared` makes a ring of many producers"),
         };
-        let Link { shared, account, policy, reported, .. } = &self.link;
-        Self::new(way, shared, Arc::clone(account), *policy, *reported)
+        let Link { shared, account, policy, .. } = &self.link;
+        Self::new(way, shared, Arc::clone(account), *policy)
     }
 }
 
@@ -331,6 +378,13 @@ impl Clone for Sender<Many> {
 pub enum SendError {
     /// No room before the drainer has released some.
     Full {
+        /// Bytes of the ring that the message takes now, padding included.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
+    /// No room, and the oldest messages could not be overwritten just then.
+    Busy {
         /// Bytes of the ring that the message takes now, padding included.
         needed: usize,
         /// Bytes that are free.
@@ -360,6 +414,7 @@ impl From<ReserveError> for SendError {
     fn from(error: ReserveError) -> Self {
         match error {
             ReserveError::Full { needed, free } => Self::Full { needed, free },
+            ReserveError::Busy { needed, free } => Self::Busy { needed, free },
             ReserveError::TooLong { len, len_max } => Self::TooLong { len, len_max },
             // `Closed`, and whatever a ring may refuse for later: nothing that
             // time would mend.
@@ -373,6 +428,9 @@ impl fmt::Display for SendError {
         match self {
             Self::Full { needed, free } => {
                 write!(f, "the ring is full: {needed} bytes needed, {free} free")
+            }
+            Self::Busy { needed, free } => {
+                write!(f, "the ring is full and in use: {needed} bytes needed, {free} free")
             }
             Self::TooLong { len, len_max } => {
                 write!(f, "a message of {len} bytes, the ring's longest is {len_max}")

@@ -89,13 +89,14 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     pub fn shutdown(mut self, deadline: Instant) -> Shutdown<F, S> {
         self.close();
         let end = self.flush_until(deadline).into();
-        Shutdown { drainer: self, end }
+        Shutdown::new(self, end)
     }
 }
 
 impl<F: Encode, S: Sink<Error = io::Error> + Wait> Shutdown<F, S> {
-    pub(crate) fn new(drainer: Drainer<F, S>, end: End) -> Self {
+    pub(crate) fn new(mut drainer: Drainer<F, S>, end: End) -> Self {
         drainer.close();
+        drainer.ended();
         Self { drainer, end }
     }
 

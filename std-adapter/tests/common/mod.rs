@@ -1,16 +1,21 @@
 //! What several tests of this crate need.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod gated;
+
 use std::{
-    hint, process,
+    hint, io, process,
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use forebay_std::forebay::{
-    checksum::{CRC32, Crc32},
-    frame::{Encode, Prefixed},
+use forebay_std::{
+    FrameReader,
+    forebay::{
+        checksum::{CRC32, Crc32},
+        frame::{Decode, Encode, Prefixed},
+    },
 };
 
 pub(crate) const FORMAT: Prefixed<Crc32> = Prefixed::native(4096, CRC32);
@@ -62,4 +67,21 @@ pub(crate) fn dawdle(random: &mut u32) {
     for _ in 0..*random >> 26 {
         hint::spin_loop();
     }
+}
+
+/// An instant that no test lives to see.
+pub(crate) fn far() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+/// All payloads of a stream, which is to be without damage.
+pub(crate) fn payloads(wire: impl io::Read, format: impl Decode) -> Vec<Vec<u8>> {
+    let mut frames = FrameReader::new(wire, format);
+    let mut payloads = Vec::new();
+    while frames.fill().unwrap() {
+        while let Some(frame) = frames.next_frame().unwrap() {
+            payloads.push(frame.payload.to_vec());
+        }
+    }
+    payloads
 }

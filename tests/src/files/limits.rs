@@ -38,25 +38,11 @@ pub(super) fn rejections<B: Backend>(files: &mut Files<'_, B>) {
     same(&fs::read(files.path("rejections")).unwrap(), b"untouched");
 }
 
-/// Reaping ends at once when nothing is under way, and in time when what is
-/// under way does not end: the opening of a FIFO, until it has a writer.
+/// Reaping ends at once when nothing is under way.
 pub(super) fn nothing_to_reap<B: Backend>(files: &mut Files<'_, B>) {
     let later = Instant::now() + Duration::from_secs(3600);
     for block in [Block::Never, Block::Until(later), Block::UntilOne] {
         assert!(files.backend().reap(block).unwrap().is_none(), "{block:?}");
-    }
-    #[cfg(unix)]
-    {
-        let fifo = Fifo::new(files);
-        let ticket = files.submit(fifo.open());
-        let soon = Instant::now() + Duration::from_millis(2);
-        for block in [Block::Never, Block::Until(Instant::now()), Block::Until(soon)] {
-            assert!(files.backend().reap(block).unwrap().is_none(), "{block:?}");
-        }
-        assert!(Instant::now() >= soon, "too early");
-        let writer = fifo.writer();
-        assert!(matches!(files.end(ticket).0, Ok(Done::Opened(_))));
-        drop(writer);
     }
 }
 
@@ -143,31 +129,6 @@ pub(super) fn cancelling<B: Backend>(files: &mut Files<'_, B>) {
     files.end(first).0.unwrap();
     assert!(!files.backend().cancel(first), "it was reaped");
 
-    // More openings of a FIFO without a writer than there are threads: the
-    // last ones wait for the first.
-    #[cfg(unix)]
-    {
-        let fifo = Fifo::new(files);
-        let opens: Vec<_> = (0..16).map(|_| files.submit(fifo.open())).collect();
-        let lease = files.lease();
-        let read =
-            files.submit(Operation::Read { file: file.clone(), lease, range: 0..100, offset: 0 });
-        assert!(files.backend().cancel(opens[15]), "it cannot have ended");
-        let (result, lease) = files.end(opens[15]);
-        assert!(matches!(result, Ok(Done::Cancelled)), "{result:?}");
-        assert!(lease.is_none());
-        files.backend().cancel(read);
-        let writer = fifo.writer();
-        for ticket in &opens[..15] {
-            assert!(matches!(files.end(*ticket).0, Ok(Done::Opened(_))));
-        }
-        drop(writer);
-        let (result, lease) = files.end(read);
-        assert!(lease.is_some(), "the lease comes back");
-        assert!(matches!(result, Ok(Done::Cancelled | Done::Moved(100))), "{result:?}");
-        assert!(files.backend().counts().cancelled >= 1);
-    }
-
     let mut ended = [0; 2];
     for _ in 0..20 {
         let tickets: Vec<_> = (0..64)
@@ -232,6 +193,46 @@ pub(super) fn dropping<B: Backend>(files: &mut Files<'_, B>) {
         drop(file);
         same(&fs::read(files.path("dropping")).unwrap(), &vec![3; BLOCKS * BLOCK]);
     }
+}
+
+/// Reaping ends in time when what is under way does not end.
+#[cfg(unix)]
+pub(super) fn waiting<B: Backend>(files: &mut Files<'_, B>) {
+    let fifo = Fifo::new(files);
+    let ticket = files.submit(fifo.open());
+    let soon = Instant::now() + Duration::from_millis(2);
+    for block in [Block::Never, Block::Until(Instant::now()), Block::Until(soon)] {
+        assert!(files.backend().reap(block).unwrap().is_none(), "{block:?}");
+    }
+    assert!(Instant::now() >= soon, "too early");
+    let writer = fifo.writer();
+    assert!(matches!(files.end(ticket).0, Ok(Done::Opened(_))));
+    drop(writer);
+}
+
+/// What has not begun is given up at once: more openings of a FIFO than there
+/// are threads, so that the last ones wait for the first.
+#[cfg(unix)]
+pub(super) fn cancelling_unbegun<B: Backend>(files: &mut Files<'_, B>) {
+    let file = files.file("unbegun", &pattern(9, 100));
+    let fifo = Fifo::new(files);
+    let opens: Vec<_> = (0..16).map(|_| files.submit(fifo.open())).collect();
+    let lease = files.lease();
+    let read = files.submit(Operation::Read { file, lease, range: 0..100, offset: 0 });
+    assert!(files.backend().cancel(opens[15]), "it cannot have begun");
+    let (result, lease) = files.end(opens[15]);
+    assert!(matches!(result, Ok(Done::Cancelled)), "{result:?}");
+    assert!(lease.is_none());
+    assert!(files.backend().cancel(read), "it cannot have begun");
+    let (result, lease) = files.end(read);
+    assert!(matches!(result, Ok(Done::Cancelled)), "{result:?}");
+    assert!(lease.is_some(), "the lease comes back");
+    let writer = fifo.writer();
+    for ticket in &opens[..15] {
+        assert!(matches!(files.end(*ticket).0, Ok(Done::Opened(_))));
+    }
+    drop(writer);
+    assert_eq!(files.backend().counts().cancelled, 2);
 }
 
 /// A FIFO, which gets a writer when a case fails: a backend that waits for the

@@ -54,6 +54,19 @@ pub fn conforms_unbuffered<B: Backend>(dir: &Path, flags: u32, make: impl Fn(&Co
     run("unbuffered", dir, &make, |files| contents::unbuffered(files, flags));
 }
 
+/// Checks what can only be checked while an operation lasts, with one that
+/// does: the opening of a FIFO, until it has a writer. (An io_uring does not
+/// wait for that.)
+///
+/// # Panics
+///
+/// When a wait does not end in time, or what has not begun is not given up.
+#[cfg(unix)]
+pub fn conforms_waiting<B: Backend>(dir: &Path, make: impl Fn(&Config) -> B) {
+    run("waiting", dir, &make, limits::waiting);
+    run("cancelling what has not begun", dir, &make, limits::cancelling_unbegun);
+}
+
 /// A case and its name.
 type Case<B> = (&'static str, fn(&mut Files<'_, B>));
 

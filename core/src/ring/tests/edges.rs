@@ -104,7 +104,7 @@ fn a_dropped_grant_leaves_nothing() {
     producer.reserve(12).unwrap().fill(0xFF);
     assert!(producer.free_is_zero());
     assert_eq!(consumer.records().next(), None);
-    assert_eq!(producer.ledger(), crate::Ledger::default());
+    assert_eq!(producer.ledger(), Ledger::default());
     assert_eq!(&*producer.reserve(12).unwrap(), [0; 12]);
 }
 

@@ -44,7 +44,7 @@ fn dropped_grants_do_not_fill_a_ring_that_is_read() {
         drop(producer.reserve(12).unwrap());
         assert_eq!(consumer.records().count(), 0);
     }
-    assert_eq!(producer.ledger(), crate::Ledger::default());
+    assert_eq!(producer.ledger(), Ledger::default());
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn message(producer: u32, number: u32) -> Vec<u8> {
 
 /// Offers each message until it is accepted, some of them after a grant that
 /// is dropped or in one that is too long.
-fn offer(id: u32, mut producer: Producer<'_, Many>) -> crate::Ledger {
+fn offer(id: u32, mut producer: Producer<'_, Many>) -> Ledger {
     for number in 0..OFFERED {
         let message = message(id, number);
         if number % 8 == 5
@@ -141,7 +141,7 @@ fn run((producer, consumer): (Producer<'_, Many>, Consumer<'_>)) {
             .collect();
         drop(producer);
         let taken = take(consumer);
-        (offers.into_iter().map(|offer| offer.join().unwrap()).sum::<crate::Ledger>(), taken)
+        (offers.into_iter().map(|offer| offer.join().unwrap()).sum::<Ledger>(), taken)
     });
     assert_eq!(taken, u64::from(PRODUCERS) * u64::from(OFFERED));
     assert_eq!(ledger.accepted, taken);

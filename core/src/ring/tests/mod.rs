@@ -9,11 +9,14 @@ mod edges;
 mod groups;
 mod handles;
 mod many;
+mod operations;
 mod oracle;
 mod overwrite;
+mod stalls;
 mod stress;
 
 use super::*;
+use crate::Ledger;
 
 /// The records that can be read, copied.
 fn read(consumer: &mut Consumer<'_>) -> std::vec::Vec<std::vec::Vec<u8>> {

@@ -20,7 +20,7 @@ fn write(message: u32, out: &mut [u8]) {
 
 /// Offers each message once, with some grants dropped, forgotten or cut on the
 /// way.
-fn offer(mut producer: Producer<'_>) -> crate::Ledger {
+fn offer(mut producer: Producer<'_>) -> Ledger {
     for message in 0..OFFERED {
         let len = len_of(message);
         match message % 8 {
