@@ -59,16 +59,17 @@ pub(crate) fn agree(asked: &Options<'_>, terms: Terms) -> Result<Agreed, Refusal
     let room = buffer_len - HEAD_LEN - 1;
     let (mut block_len, mut window) = (BLOCK_LEN, 1);
     let mut answers: Vec<(&str, u64)> = Vec::new();
-    let mut asked_window = None;
+    let (mut seen, mut asked_window) = (Vec::new(), None);
     for (name, value) in asked.iter() {
         let known = ["blksize", "timeout", "tsize", "windowsize"];
         let Some(name) = known.into_iter().find(|it| it.as_bytes().eq_ignore_ascii_case(name))
         else {
             continue;
         };
-        if answers.iter().any(|(answered, _)| *answered == name) {
+        if seen.contains(&name) {
             return Err(refusal(Code::Options, "an option comes twice"));
         }
+        seen.push(name);
         let value = number(value).ok_or(refusal(Code::Options, "an option is no number"))?;
         match name {
             "blksize" => {
