@@ -39,6 +39,9 @@ const UNSAFE: &[&str] = &[
     // A system call that a test sees, an allocator that counts.
     "linux-adapter/tests/sigpipe.rs",
     "linux-adapter/tests/uring/oracle.rs",
+    // The io-uring crate.
+    "benches/benches/files/direct.rs",
+    "benches/benches/files/one.rs",
     "std-adapter/tests/common/counting.rs",
 ];
 

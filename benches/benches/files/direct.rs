@@ -67,8 +67,10 @@ fn by_crate(data: &Data) -> impl FnMut() -> Round + use<> {
 fn register(ring: &IoUring, at: *mut u8) {
     let buffer = iovec { base: at, len: DEPTH * BLOCK };
     let buffers = std::ptr::from_ref(&buffer).cast();
-    // SAFETY: `iovec` is as in C, and the memory lives as long as the ring.
-    unsafe { ring.submitter().register_buffers(std::slice::from_raw_parts(buffers, 1)) }.unwrap();
+    // SAFETY: `iovec` is as in C.
+    let buffers = unsafe { std::slice::from_raw_parts(buffers, 1) };
+    // SAFETY: the memory lives as long as the ring.
+    unsafe { ring.submitter().register_buffers(buffers) }.unwrap();
 }
 
 /// `struct iovec` of `readv(2)`.

@@ -11,7 +11,7 @@ use forebay_linux::{
 use io_uring::{IoUring, opcode, types::Fd};
 use std::os::fd::AsRawFd;
 
-use crate::data::{BLOCK, Data, offsets};
+use crate::data::{BLOCK, Data, aligned, offsets};
 
 const OPERATIONS: usize = 2000;
 /// Within what is read, so that the processor's caches serve all alike.
@@ -48,11 +48,13 @@ fn read(context: &mut Context, file: &forebay_linux::uring::File, offset: u64) {
 pub(crate) fn reads(data: &Data) {
     let path = data.small(0);
     let plain = fs::File::open(&path).unwrap();
-    let mut buffer = vec![0; BLOCK];
+    // A copy takes longer from some places to some others, so all buffers are
+    // aligned to a page, as leases are.
+    let mut memory = vec![0; 2 * BLOCK];
+    let mut inline_memory = vec![0; 2 * BLOCK];
 
     let mut inline = Context::new(&Config::new()).unwrap();
     let inline_file = inline.adopt(fs::File::open(&path).unwrap());
-    let mut inline_buffer = vec![0; BLOCK];
     let mut tickets = Context::new(&Config::new()).unwrap();
     let tickets_file = tickets.adopt(fs::File::open(&path).unwrap());
     let mut by_ring = Context::new(&Config::new().reads(Way::Ring)).unwrap();
@@ -64,7 +66,7 @@ pub(crate) fn reads(data: &Data) {
     });
     let mut ring = IoUring::new(8).unwrap();
     let peer = fs::File::open(&path).unwrap();
-    let mut peer_buffer = vec![0; BLOCK];
+    let mut peer_memory = vec![0; 2 * BLOCK];
 
     let fs_runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let uring_runtime = tokio_uring::Runtime::new(&tokio_uring::builder()).unwrap();
@@ -75,10 +77,16 @@ pub(crate) fn reads(data: &Data) {
         compio_runtime.block_on(async { compio::fs::File::open(&path).await.unwrap() });
 
     Group::new("cached 4 KiB reads, one at a time")
-        .bound("pread", move || round(|offset| plain.read_exact_at(&mut buffer, offset).unwrap()))
+        .bound("pread", move || {
+            let start = aligned(&memory);
+            let buffer = &mut memory[start..start + BLOCK];
+            round(|offset| plain.read_exact_at(buffer, offset).unwrap())
+        })
         .ours("Context, read_cached", &[of(1.10, "pread")], || {
+            let start = aligned(&inline_memory);
+            let buffer = &mut inline_memory[start..start + BLOCK];
             round(|offset| {
-                let len = inline.read_cached(&inline_file, &mut inline_buffer, offset);
+                let len = inline.read_cached(&inline_file, buffer, offset);
                 assert_eq!(len, Ok(Some(BLOCK)));
             })
         })
@@ -102,9 +110,10 @@ pub(crate) fn reads(data: &Data) {
             })
         })
         .peer("io-uring crate", move || {
+            let start = aligned(&peer_memory);
+            let at = peer_memory[start..].as_mut_ptr();
             round(|offset| {
                 let fd = Fd(peer.as_raw_fd());
-                let at = peer_buffer.as_mut_ptr();
                 let read = opcode::Read::new(fd, at, BLOCK as u32).offset(offset).build();
                 assert_eq!(submit(&mut ring, &read), BLOCK as i32);
             })
