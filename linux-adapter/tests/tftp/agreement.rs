@@ -63,6 +63,9 @@ fn tsize_is_left_out_where_it_says_nothing() {
         assert_eq!(answer(asked, terms(size)).unwrap().3, oack, "{size:?}");
     }
     assert_eq!(answer(b"tsize\x0011\0", terms(Size::AtMost(10))), Err(Code::DiskFull));
+    // Nor may it come again where it was not answered.
+    let twice = b"tsize\x000\0tsize\x001\0";
+    assert_eq!(answer(twice, terms(Size::AtMost(10))), Err(Code::Options));
 }
 
 #[test]
