@@ -109,19 +109,20 @@ check_features() {
 
 check_bare_metal() {
   # shellcheck disable=SC2086 # words
-  need $BARE_METAL
+  need nightly $BARE_METAL
   export RUSTUP_TOOLCHAIN=$PINNED
   export RUSTFLAGS='-D warnings'
   local target
   for target in $BARE_METAL; do
     must cargo build --locked -p forebay --release --target "$target" --target-dir target/bare-metal
   done
+  position_widths
 }
 
 # The ring with positions of each width, which begin just before they wrap;
 # and on a processor of 16 bits, whose positions have as many.
-check_index() {
-  need pinned nightly
+position_widths() {
+  unset RUSTFLAGS RUSTUP_TOOLCHAIN
   local width
   for width in u16 u32 u64; do
     RUSTFLAGS="--cfg forebay_index=\"$width\" -D warnings" RUSTUP_TOOLCHAIN=$PINNED \
