@@ -32,7 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`file`] is about files: reads and writes at any offset, many at a time, by
+//! [`mod@file`] is about files: reads and writes at any offset, many at a time, by
 //! threads here and by io_uring in `forebay-linux`.
 //!
 //! There is no unsafe code here, and nothing of a particular system; the sinks
