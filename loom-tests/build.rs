@@ -1,4 +1,5 @@
-//! Makes the twins: the ring's source as one module each, with one edit.
+//! Makes the twins: the source of the ring and of the wake-up as one module
+//! each, with one edit.
 
 use std::{
     env,
@@ -8,6 +9,7 @@ use std::{
 };
 
 include!("twins.rs");
+include!("bells.rs");
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
@@ -33,6 +35,7 @@ fn main() {
     }
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").unwrap());
     fs::write(out_dir.join("twins.rs"), out).unwrap();
+    fs::write(out_dir.join("bells.rs"), bells(&here)).unwrap();
 }
 
 /// What the ring is made of, with the twin's edit, the models and `tests`.

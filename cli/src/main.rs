@@ -6,6 +6,7 @@
 mod copy;
 mod decode;
 mod demo;
+mod dlt;
 mod doctor;
 mod encode;
 mod format;

@@ -13,6 +13,7 @@ use common::{Dir, Running, assert_same, await_that, forebay, read, stderr, watch
 use rustix::{
     fs::{FlockOperation, flock},
     process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
 const CHUNK: usize = 4096;
@@ -249,6 +250,16 @@ fn what_an_interruption_left_is_not_believed() {
         assert_eq!(kept(&copy(&dir, &HOW)), (9, 20), "the last line cut");
         assert_same(&read(&dir.path("target")), &content);
 
+        // Cut, gone on with, and interrupted once more.
+        let (dir, content) = half(backend);
+        let list = fs::read_to_string(dir.path("target.forebay-chunks")).unwrap();
+        let (cut, _) = list.split_at(list.len() - 10);
+        fs::write(dir.path("target.forebay-chunks"), cut).unwrap();
+        let how = ["--queue-depth", "1", "--backend", backend];
+        assert!(!limited(&dir, 15 * CHUNK, false, &how).status.success());
+        assert_eq!(kept(&copy(&dir, &HOW)), (15, 20), "the last line cut, and others behind it");
+        assert_same(&read(&dir.path("target")), &content);
+
         let (dir, content) = half(backend);
         let partial = File::options().write(true).open(dir.path("target.forebay-partial")).unwrap();
         partial.set_len(5 * CHUNK as u64 + 1).unwrap();
@@ -290,6 +301,39 @@ fn a_source_that_has_changed_is_copied_anew() {
     fs::write(dir.path("source"), &content[..3 * CHUNK + 1]).unwrap();
     assert_eq!(kept(&copy(&dir, &HOW)), (0, 4));
     assert_same(&read(&dir.path("target")), &content[..3 * CHUNK + 1]);
+}
+
+/// Stopped in mid-copy, the source changed, let go on.
+#[test]
+fn a_source_that_changes_meanwhile_is_an_error() {
+    let dir = Dir::new();
+    fs::write(dir.path("source"), bytes(48 << 20)).unwrap();
+    let (source, target) = (dir.path("source"), dir.path("target"));
+    let args = ["copy", source.to_str().unwrap(), target.to_str().unwrap(), "--chunk", "4096"];
+    for attempt in 0..10 {
+        let mut running = Running::spawn(&args, Stdio::null(), Stdio::null());
+        await_that("some chunks are on record", || {
+            running.child.try_wait().unwrap().is_some() || recorded(&dir) >= 20
+        });
+        running.signal(Signal::STOP);
+        await_that("it has stopped, or ended", || matches!(running.state(), 'T' | 'Z'));
+        flip(&source, 5);
+        running.signal(Signal::CONT);
+        let (status, told) = running.end();
+        if status.success() {
+            // It was faster than this test.
+            fs::remove_file(&target).unwrap();
+            assert!(attempt < 9, "a copy that cannot be stopped");
+            continue;
+        }
+        assert_eq!(status.code(), Some(2), "{told}");
+        assert!(told.contains("source: has changed while it was copied"), "{told}");
+        assert!(!target.exists());
+        break;
+    }
+    // From the start, as it is another one now.
+    assert_eq!(kept(&copy(&dir, &HOW)), (0, (48 << 20) / CHUNK));
+    assert_same(&read(&target), &read(&source));
 }
 
 #[test]
@@ -347,6 +391,38 @@ fn errors_name_file_chunk_and_offset() {
     fails(&copy(&dir, &["--chunk", "4097"]), 2, "4097 bytes: a multiple of 4096");
     assert_eq!(names(&dir), ["source"]);
     assert_eq!(read(&dir.path("source")), b"bytes");
+}
+
+/// A bar for who looks at it, and only for them.
+#[test]
+fn a_terminal_gets_a_bar() {
+    let dir = Dir::new();
+    fs::write(dir.path("source"), bytes(100 * CHUNK)).unwrap();
+    let done = copy(&dir, &HOW);
+    assert_eq!(kept(&done), (0, 100));
+    assert!(!stderr(&done).contains(['\r', '\u{1b}']), "{}", stderr(&done));
+
+    let mut master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let mut command = forebay(&["copy"]);
+    command.args([dir.path("source"), dir.path("target")]).args(HOW).stderr(terminal);
+    let mut child = command.spawn().unwrap();
+    let _watch = watch(&child);
+    // The terminal is held by the child alone.
+    drop(command);
+    let mut told = Vec::new();
+    let mut some = [0; 4096];
+    // It ends with an error when nobody holds the terminal any more.
+    while let Ok(len @ 1..) = rustix::io::read(&mut master, &mut some) {
+        told.extend_from_slice(&some[..len]);
+    }
+    assert!(child.wait().unwrap().success());
+    let told = String::from_utf8_lossy(&told);
+    let (bar, behind) = told.rsplit_once("KiB/400.00 KiB").unwrap_or_else(|| panic!("{told}"));
+    assert!(!bar.contains("copied: ") && behind.contains("copied: 100 chunks"), "{told}");
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! A socket's send buffer: asked for, and as the kernel gives it.
 
 use std::{
+    ffi::OsString,
     io,
     os::{fd::AsFd, unix::net::UnixDatagram},
 };
 
+use forebay_std::config;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
 
 /// The most that `setsockopt(2)` can be asked for.
 const REQUEST_MAX: usize = i32::MAX as usize;
+
+/// Says how large a send buffer is to be.
+const VARIABLE: &str = "FOREBAY_SNDBUF";
 
 /// What a request for a larger send buffer came to.
 ///
@@ -57,6 +62,49 @@ impl SendBuffer {
         set_socket_send_buffer_size(&socket, request)?;
         let effective = socket_send_buffer_size(&socket)?;
         Ok(Self { requested, before, effective })
+    }
+
+    /// As [`grow`](SendBuffer::grow), by as much as the environment variable
+    /// `FOREBAY_SNDBUF` says, a number of bytes, `256K` or `1M`; `None` when it
+    /// is not set.
+    ///
+    /// # Errors
+    ///
+    /// As `grow`; `InvalidInput` with a [`ConfigError`](forebay_std::ConfigError)
+    /// that names the variable, its value and the range, when that is no number
+    /// or out of range.
+    pub fn grow_from_env(socket: impl AsFd) -> io::Result<Option<Self>> {
+        Self::grow_from_vars(socket, |name| std::env::var_os(name))
+    }
+
+    /// As [`grow_from_env`](SendBuffer::grow_from_env), from what `vars` says
+    /// of the variable.
+    ///
+    /// ```
+    /// use forebay_linux::SendBuffer;
+    ///
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+    /// let buffer = SendBuffer::grow_from_vars(&near, |_| Some("1K".into()))?;
+    /// assert_eq!(buffer.map(|buffer| buffer.requested), Some(1024));
+    /// let error = SendBuffer::grow_from_vars(&near, |_| Some("much".into())).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "FOREBAY_SNDBUF is 'much': a whole number from 1 to 2147483647"
+    /// );
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `grow_from_env`.
+    pub fn grow_from_vars(
+        socket: impl AsFd,
+        vars: impl Fn(&str) -> Option<OsString>,
+    ) -> io::Result<Option<Self>> {
+        let Some(value) = vars(VARIABLE) else { return Ok(None) };
+        let requested = config::number(VARIABLE, &value, 1..=REQUEST_MAX)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Self::grow(socket, requested).map(Some)
     }
 
     /// Whether the kernel gave less than was asked for.

@@ -1,4 +1,4 @@
-//! Models of forebay's rings, run by loom:
+//! Models of forebay's rings and of its wake-up, run by loom:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg forebay_loom" \
@@ -12,7 +12,7 @@
 //! - It collects what came out of each execution, and the set of outcomes must
 //!   be the expected one ([`explore`]).
 //! - The number of executions is counted, printed and bounded from below.
-//! - It rejects **twins**: copies of the ring's source with one edit that breaks
+//! - It rejects **twins**: copies of the source with one edit that breaks
 //!   it, a Release made Relaxed for example (`twins.rs`). A twin that passes
 //!   fails the tests. The copies are made by `build.rs`, so that the ring's own
 //!   source knows nothing of them, and an edit that no longer fits the source
@@ -20,6 +20,8 @@
 
 #![cfg(forebay_loom)]
 #![forbid(unsafe_code)]
+
+pub mod parking;
 
 use std::{
     collections::BTreeSet,
@@ -46,13 +48,27 @@ where
     O: Ord + Debug + Send + 'static,
     F: Fn() -> O + Send + Sync + 'static,
 {
+    explore_within(None, model)
+}
+
+/// As [`explore`], but only the ways in which threads are interrupted at most
+/// so many times where they could have gone on; all with `None`.
+///
+/// # Panics
+///
+/// As the model does in any of its executions.
+pub fn explore_within<O, F>(preemptions_max: Option<usize>, model: F) -> Explored<O>
+where
+    O: Ord + Debug + Send + 'static,
+    F: Fn() -> O + Send + Sync + 'static,
+{
     let seen = Arc::new(Mutex::new(Explored { outcomes: BTreeSet::new(), executions: 0 }));
     let kept = Arc::clone(&seen);
     let mut builder = loom::model::Builder::new();
     // loom reports a search that was cut short as passed.
     builder.max_duration = None;
     builder.max_permutations = None;
-    builder.preemption_bound = None;
+    builder.preemption_bound = preemptions_max;
     builder.check(move || {
         let outcome = model();
         let mut seen = seen.lock().unwrap();

@@ -92,8 +92,12 @@ impl Bell {
     #[cold]
     fn wake(&self) {
         // Acquire: pairs with the sleeper's store, behind its name. One of
-        // several ringers is enough.
-        if self.asleep.swap(false, Ordering::Acquire)
+        // several ringers is enough. By comparison, so that a ringer who comes
+        // too late stores nothing: loom does not know that nobody can store
+        // between the two halves of an exchange.
+        let exchange =
+            self.asleep.compare_exchange(true, false, Ordering::Acquire, Ordering::Relaxed);
+        if exchange.is_ok()
             && let Some(sleeper) = &*self.sleeper()
         {
             sleeper.unpark();
@@ -116,7 +120,7 @@ impl<'b> Asleep<'b> {
         assert!(sleeper.is_none(), "one thread sleeps by a bell, not two");
         *sleeper = Some(thread::current());
         drop(sleeper);
-        // Release: pairs with the swap in `wake`.
+        // Release: pairs with the exchange in `wake`.
         bell.asleep.store(true, Ordering::Release);
         Self(bell)
     }

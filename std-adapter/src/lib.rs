@@ -32,6 +32,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`file`] is about files: reads and writes at any offset, many at a time, by
+//! threads here and by io_uring in `forebay-linux`.
+//!
 //! There is no unsafe code here, and nothing of a particular system; the sinks
 //! of `forebay-linux` plug into the same [`Drainer`].
 
@@ -45,6 +48,8 @@ mod read;
 mod write;
 
 pub use bell::Bell;
+/// Numbers from the environment.
+pub use drain::config;
 pub use drain::{
     Channel, ChannelCounts, ChannelId, Config, ConfigError, Counters, Drained, Drainer, End,
     Histogram, Losses, NoLane, Policy, REPORT_LEN_MAX, Registrar, Running, SENDERS_MAX, SendError,

@@ -8,7 +8,7 @@ use std::{
     fs,
     path::PathBuf,
     process,
-    sync::mpsc::channel,
+    sync::{Arc, mpsc::channel},
     thread::{self, ThreadId},
 };
 
@@ -110,7 +110,12 @@ fn dropping_waits_for_what_has_begun() {
     let _watchdog = watchdog("dropping threads");
     let scratch = Scratch::new("drop", &[7; 1 << 20]);
     for reaped in 0..8 {
-        let mut files = Threads::new(&Config::default()).unwrap();
+        // Held by whatever thread there is.
+        let held = Arc::new(());
+        let by_threads = held.clone();
+        let mut files = Threads::new(&Config::default()).unwrap().on_completion(move || {
+            let _ = &by_threads;
+        });
         files.submit(Operation::Open { path: scratch.0.clone(), options: Options::READ }).unwrap();
         let opened = files.reap(Block::UntilOne).unwrap().unwrap();
         let Done::Opened(file) = opened.result.unwrap() else { panic!("not opened") };
@@ -128,6 +133,7 @@ fn dropping_waits_for_what_has_begun() {
             );
         }
         drop(files);
+        assert_eq!(Arc::strong_count(&held), 1, "a thread is still there");
         // Nobody else has the file: its handle is the last one.
         #[cfg(target_os = "linux")]
         {
@@ -138,6 +144,28 @@ fn dropping_waits_for_what_has_begun() {
             assert!(there.is_err() || there.unwrap() != scratch.0, "the file is still open");
         }
     }
+}
+
+/// What waits for a thread when the backend is dropped is not begun.
+#[test]
+fn dropping_begins_nothing() {
+    let _watchdog = watchdog("dropping a queue");
+    let scratch = Scratch::new("queue", &[7; 1 << 16]);
+    let gave_up = (0..100).any(|_| {
+        let (woken, wakes) = channel();
+        let mut files = Threads::new(&Config::default())
+            .unwrap()
+            .threads_max(1)
+            .on_completion(move || woken.send(()).unwrap());
+        let file = files.attach(fs::File::open(&scratch.0).unwrap()).unwrap();
+        for _ in 0..128 {
+            let (file, lease) = (file.clone(), files.lease().unwrap());
+            files.submit(Operation::Read { file, lease, range: 0..1 << 16, offset: 0 }).unwrap();
+        }
+        drop(files);
+        wakes.iter().count() < 128
+    });
+    assert!(gave_up, "each of 100 drops has read everything first");
 }
 
 /// Memory is made when it is needed, and no more than configured.

@@ -4,11 +4,11 @@ mod common;
 #[path = "common/counting.rs"]
 mod counting;
 
-use std::{io, thread};
+use std::{io, thread, time::Duration};
 
 use common::{FORMAT, message, watchdog};
 use counting::allocations;
-use forebay_std::{Drainer, FrameReader, WriteSink};
+use forebay_std::{Drainer, FrameReader, Losses, Policy, WriteSink};
 
 #[test]
 fn the_allocator_counts() {
@@ -47,4 +47,52 @@ fn a_sender_and_a_drainer_allocate_nothing() {
         assert_eq!((here, drained.join().unwrap()), (0, 0));
     });
     assert_eq!(drainer.ledger().delivered, u64::from(ROUNDS * BURST));
+}
+
+/// Nor do they with other policies, clones, groups, reports of losses, and
+/// snapshots taken all along.
+#[test]
+fn nothing_that_a_channel_can_do_allocates() {
+    const ROUNDS: u32 = 1_000;
+    let _held = watchdog("allocations of channels");
+    let (mut reader, writer) = io::pipe().unwrap();
+    let mut drainer = Drainer::new(FORMAT, WriteSink::new(writer));
+    let counters = drainer.counters();
+    let mut channel = |policy| {
+        let report = |losses: Losses, out: &mut [u8]| {
+            out[..8].copy_from_slice(&losses.total().to_le_bytes());
+            8
+        };
+        drainer.channel().capacity(256).policy(policy).priority(1).report(report)
+    };
+    let mut refusing = channel(Policy::Refuse).shared().unwrap();
+    let mut overwriting = channel(Policy::Overwrite).shared().unwrap();
+    let mut waiting = channel(Policy::Wait(Duration::from_secs(3600))).sender().unwrap();
+    let mut clone = refusing.clone();
+    thread::scope(|threads| {
+        let drained = threads.spawn(move || {
+            let allocated = allocations(|| drainer.run().unwrap());
+            drop(drainer); // ends the stream
+            allocated
+        });
+        let discarded = threads.spawn(move || io::copy(&mut reader, &mut io::sink()));
+        let here = allocations(|| {
+            for round in 0..ROUNDS {
+                for number in 0..20 {
+                    let message = message(round, number);
+                    waiting.send(&message).unwrap();
+                    let _ = overwriting.send(&message);
+                    let _ = refusing.send_group(&[&message, &message]);
+                    let _ = clone.send(&message);
+                }
+                refusing.send(&[0; 1000]).unwrap_err();
+                assert!(counters.snapshot().ledger.refused > 0);
+            }
+        });
+        drop((refusing, overwriting, waiting, clone));
+        assert_eq!((here, drained.join().unwrap()), (0, 0));
+        discarded.join().unwrap().unwrap();
+    });
+    let snapshot = counters.snapshot();
+    assert!(snapshot.ledger.balances(0) && snapshot.reports > 0, "{snapshot}");
 }

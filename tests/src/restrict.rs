@@ -16,7 +16,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_fi
 ///
 /// - `CALL=ERRNO`: a seccomp filter answers this number to a system call of
 ///   io_uring: `setup`, `enter` or `register`
-/// - `memlock=BYTES`, `nofile=COUNT`: limits
+/// - `memlock=BYTES`, `nofile=COUNT`, `nproc=COUNT`: limits; the last one, of
+///   threads, does not bind root
 /// - `nobody`: root becomes a user without any rights
 ///
 /// # Panics
@@ -33,6 +34,7 @@ pub fn apply(words: &str) {
             "register" => filter(427, value),
             "memlock" => setrlimit(Resource::Memlock, limit).unwrap(),
             "nofile" => setrlimit(Resource::Nofile, limit).unwrap(),
+            "nproc" => setrlimit(Resource::Nproc, limit).unwrap(),
             "nobody" => nobody(),
             other => panic!("no restriction {other}"),
         }

@@ -14,7 +14,7 @@ use std::{
 use common::watchdog;
 use forebay_linux::{
     file::{Auto, Uring},
-    uring::{self, Way},
+    uring::{self, Feature, Way},
 };
 use forebay_std::file::{
     Backend, Block, Completion, Config, Counts, Done, File, Lease, Operation, Rejected, Threads,
@@ -112,8 +112,19 @@ fn uring_with_a_polling_thread_conforms() {
     let _watchdog = watchdog("io_uring with a polling thread");
     let dir = Dir::new("sqpoll");
     conforms(&dir.0, |config| {
-        Uring::new(&Config { sqpoll: true, registered_buffers: false, ..*config }).unwrap()
+        let sqpoll = Config { sqpoll: true, sqpoll_cpu: Some(0), ..*config };
+        let files = Uring::new(&Config { registered_buffers: false, ..sqpoll }).unwrap();
+        // Given to all since Linux 5.11.
+        let lacks = files.lacks().iter().any(|lack| lack.feature == Feature::SqPoll);
+        assert!(!lacks, "{:?}", files.lacks());
+        files
     });
+    // There is no such processor, which costs that wish alone.
+    let nowhere = Config { sqpoll: true, sqpoll_cpu: Some(100_000), ..Config::default() };
+    let lacks = Uring::new(&nowhere).unwrap().lacks().to_vec();
+    let lacks: Vec<_> = lacks.iter().map(|lack| lack.feature).collect();
+    assert!(lacks.contains(&Feature::SqPollCpu), "{lacks:?}");
+    assert!(!lacks.contains(&Feature::SqPoll), "{lacks:?}");
 }
 
 #[test]

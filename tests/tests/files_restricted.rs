@@ -14,6 +14,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio, exit},
+    thread,
 };
 
 use forebay_linux::file::{Auto, NoBackend, Refusal, Uring};
@@ -67,6 +68,10 @@ fn main() {
     // The last descriptor is missing; a suite would have none for its files.
     run("choice", "nofile=3", "threads: no descriptor is left (EMFILE), with a limit of 3");
     passed("nofile=3");
+    // No thread can be started, so what threads would do is done at once.
+    let reason = format!("threads: {}", by_filter[0].1);
+    run("alone", &format!("setup={EPERM},nproc=1,nobody"), &reason);
+    passed("nproc=1");
     run("not enabled", "", "threads: it is not enabled");
     passed("not enabled");
     if uring {
@@ -106,7 +111,9 @@ fn child(case: &str) {
     let dir = Path::new(".");
     let enabled = case != "not enabled";
     let make = |config: &Config| Auto::new(&Config { enabled, ..*config }).unwrap();
-    let config = Config { enabled, ..Config::default() };
+    // Of a ring so deep that it does not fit the limit of locked memory.
+    let queue_depth = if case == "deep" { 4096 } else { Config::default().queue_depth };
+    let config = Config { enabled, queue_depth, buffers: Some(128), ..Config::default() };
     let chosen = Auto::new(&config).unwrap();
     without_fallback(&config, chosen.reason());
     match chosen.reason() {
@@ -125,7 +132,12 @@ fn child(case: &str) {
                 conforms_waiting(dir, make);
             }
         }
-        "choice" | "sysctl" => {}
+        "alone" => {
+            drop(chosen);
+            conforms(dir, make);
+            assert!(thread::Builder::new().spawn(|| ()).is_err(), "a thread can be started");
+        }
+        "choice" | "deep" | "sysctl" => {}
         "full" => {
             let capacity = 1 << 20;
             full_disk(dir, capacity, |config| Threads::new(config).unwrap());
@@ -203,9 +215,11 @@ fn run(case: &str, restrictions: &str, chosen: &str) -> Vec<String> {
 }
 
 /// A user whose limit of locked memory is that of old systems: a ring that is
-/// small enough works, without registered buffers.
+/// small enough works, without registered buffers, and a deep one does not.
 fn memlock() {
     let lines = run("suite", "memlock=65536,nobody", "io_uring");
+    let deep = "threads: no memory (ENOMEM), with a limit of locked memory of 65536";
+    run("deep", "memlock=65536,nobody", deep);
     let lack = |line: &String| line.starts_with("lack: no registered buffers: raise the limit");
     assert!(lines.iter().any(lack), "{lines:?}");
 }

@@ -17,7 +17,7 @@ const CHAIN_LEN: u32 = 32;
 const FIT_LEN_MIN: usize = 4;
 /// So much work goes at least into the question whether a length is damaged:
 /// bytes looked at and bytes summed.
-const FIT_WORK: usize = 64 * 1024;
+const FIT_WORK: usize = 1 << if usize::BITS > 16 { 16 } else { 14 };
 
 /// The next bytes of a stream, and whether it ends with them.
 pub(super) struct Window<'w, C> {

@@ -2,16 +2,14 @@
 
 use std::{
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{self, FileType, Mode, OFlags, fstat},
     io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
     pipe::{fcntl_getpipe_size, fcntl_setpipe_size},
 };
 
@@ -55,8 +53,11 @@ impl Endpoint {
         match self {
             Self::Fifo(_) => open_fifo(&self.path()),
             Self::Socket(path) => {
-                let socket: OwnedFd = UnixStream::connect(path)?.into();
-                Ok(Line { sink: FdSink::nonblocking(socket)?, inode: None, fifo_len: None })
+                // With a full backlog this is EAGAIN: it is tried again.
+                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+                connect(&socket, &SocketAddrUnix::new(path.as_path())?)?;
+                Ok(Line { sink: FdSink::new(socket)?, inode: None, fifo_len: None })
             }
         }
     }

@@ -32,6 +32,7 @@
 mod client;
 mod context;
 mod endpoint;
+mod front;
 mod shared;
 mod transport;
 mod unread;

@@ -6,7 +6,6 @@
 //! waits in the ring.
 
 use std::{
-    collections::VecDeque,
     hint::spin_loop,
     io,
     os::fd::OwnedFd,
@@ -32,6 +31,7 @@ use rustix::{
 
 use super::{
     endpoint::{Endpoint, Line, OwnFifo, read_some},
+    front::{Front, FrontRecord, Step},
     shared::{STATE_UNKNOWN, Shared, record},
     unread::unread,
 };
@@ -100,28 +100,6 @@ pub(super) struct Transport {
     burst_len: usize,
     nap: Duration,
     retry: Duration,
-}
-
-/// Records that go before those of the ring.
-#[derive(Default)]
-struct Front {
-    records: VecDeque<FrontRecord>,
-    /// The first of them, being written.
-    chunk: Vec<u8>,
-    chunk_records: usize,
-    sent: usize,
-}
-
-struct FrontRecord {
-    bytes: Vec<u8>,
-    /// It is for the next daemon, too, if this one is gone.
-    is_kept: bool,
-}
-
-enum Step {
-    Moved { bytes: usize },
-    Blocked,
-    Idle,
 }
 
 impl Transport {
@@ -249,11 +227,7 @@ impl Transport {
         self.shared.log_state.store(STATE_UNKNOWN, Ordering::Relaxed);
         self.front.lose();
         self.reporting = 0;
-        if let Some(inode) = line.inode {
-            // One that has never been read by a second daemon is older still,
-            // and has more of what is unread.
-            self.old.get_or_insert((line.sink.into_inner(), inode));
-        }
+        self.old = line.inode.map(|inode| (line.sink.into_inner(), inode));
     }
 
     /// Tells the daemon of contexts that it does not know.
@@ -503,54 +477,6 @@ impl Transport {
         let ends = ends.chain([UserRecord::UnregisterApp { app, pid }]);
         self.front.push(ends.map(|end| record(&end)));
         while !self.front.is_empty() && matches!(self.step(), Ok(Step::Moved { .. })) {}
-    }
-}
-
-impl Front {
-    fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    fn push(&mut self, records: impl IntoIterator<Item = Vec<u8>>) {
-        let record = |bytes| FrontRecord { bytes, is_kept: false };
-        self.records.extend(records.into_iter().map(record));
-    }
-
-    /// Writes as many of the first records as go into one piece.
-    fn write(&mut self, sink: &mut impl Sink<Error = io::Error>) -> io::Result<Step> {
-        if self.chunk.is_empty() {
-            for record in &self.records {
-                if !self.chunk.is_empty() && self.chunk.len() + record.bytes.len() > PIPE_BUF {
-                    break;
-                }
-                self.chunk.extend_from_slice(&record.bytes);
-                self.chunk_records += 1;
-            }
-        }
-        match sink.write(&[self.chunk.get(self.sent..).unwrap_or_default()])? {
-            Progress::Blocked => Ok(Step::Blocked),
-            Progress::Wrote(0) => Err(io::ErrorKind::WriteZero.into()),
-            Progress::Wrote(bytes) => {
-                self.sent += bytes;
-                if self.sent >= self.chunk.len() {
-                    self.records.drain(..self.chunk_records);
-                    self.begin_chunk();
-                }
-                Ok(Step::Moved { bytes })
-            }
-        }
-    }
-
-    fn begin_chunk(&mut self) {
-        self.chunk.clear();
-        self.chunk_records = 0;
-        self.sent = 0;
-    }
-
-    /// The daemon is gone: keeps what is for the next one.
-    fn lose(&mut self) {
-        self.begin_chunk();
-        self.records.retain(|record| record.is_kept);
     }
 }
 

@@ -75,16 +75,6 @@ impl Refusal {
         }
     }
 
-    pub(super) fn of_setup(error: SetupError) -> Self {
-        match error {
-            SetupError::Ring(errno) | SetupError::Buffers(errno) => {
-                Self::of(errno, &Machine::look())
-            }
-            // The options have been checked.
-            _ => Self::Other { errno: Errno::INVAL.raw_os_error() },
-        }
-    }
-
     /// What helps.
     #[must_use]
     pub fn advice(&self) -> &'static str {
@@ -146,6 +136,18 @@ impl fmt::Display for Refusal {
 }
 
 impl Error for Refusal {}
+
+/// Looks at the machine for what is behind the error.
+impl From<SetupError> for Refusal {
+    fn from(error: SetupError) -> Self {
+        let errno = match error {
+            SetupError::Ring(errno) | SetupError::Buffers(errno) => errno,
+            // An option that is wrong.
+            _ => Errno::INVAL,
+        };
+        Self::of(errno, &Machine::look())
+    }
+}
 
 #[cfg(test)]
 mod tests {

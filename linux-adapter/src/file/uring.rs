@@ -14,7 +14,6 @@ use forebay_std::file::{
 use rustix::{fs::OFlags, io::Errno};
 
 use super::Refusal;
-use crate::probe::Machine;
 use crate::uring::{self, Context, Degraded, File, Lease, OpenOptions, Outcome};
 
 /// For how long a polling thread of the kernel looks before it sleeps.
@@ -79,11 +78,11 @@ struct Finished {
 type Submitted = Result<Option<uring::Ticket>, (Operation<File, Lease>, Why)>;
 
 impl Uring {
-    /// A backend whose ring has done an operation.
+    /// A backend with a ring.
     ///
     /// # Errors
     ///
-    /// Why there is no ring, or none that works.
+    /// Why there is none.
     ///
     /// # Panics
     ///
@@ -108,10 +107,9 @@ impl Uring {
     ///
     /// # Errors
     ///
-    /// Why there is no ring, or none that works.
+    /// Why there is no ring.
     pub fn over(config: &uring::Config) -> Result<Self, Refusal> {
-        let mut context = Context::new(config).map_err(Refusal::of_setup)?;
-        works(&mut context).map_err(|errno| Refusal::of(errno, &Machine::look()))?;
+        let context = Context::new(config)?;
         Ok(Self {
             context,
             depth: config.queue_depth as usize,
@@ -361,16 +359,6 @@ impl Backend for Uring {
         self.counts.reap(&finished.completion.result, finished.asked);
         Ok(Some(finished.completion))
     }
-}
-
-/// Sends an operation through the ring: one that may be made can yet be one
-/// that a filter keeps from being entered.
-fn works(context: &mut Context) -> Result<(), Errno> {
-    let null = fs::File::open("/dev/null").map_err(|_| Errno::NOENT)?;
-    // Of a device that refuses it; that there is an answer is the answer.
-    let file = File::from(null);
-    let ticket = context.sync(&file, true).map_err(|_| Errno::AGAIN)?;
-    context.complete(ticket).map(drop)
 }
 
 /// What `std` makes of these options; `None` if they are for it to refuse, or

@@ -28,8 +28,8 @@
 //! A read takes what the page cache has by a plain call that never waits
 //! (`RWF_NOWAIT`), as a wake-up costs more than the copy. The rest, and the
 //! other operations, go to a ring whose descriptor sits in the runtime's own
-//! poller (`hub`). Where there is no io_uring, a few threads of the runtime's
-//! pool do it, and [`Files::fallback`] says why.
+//! poller (`hub`). Where there is no io_uring, a few threads do
+//! it, and [`Files::fallback`] says why.
 //!
 //! Buffers are those of [`uring`]: leases from a bounded pool,
 //! given to an operation by value. A future that is dropped leaves its

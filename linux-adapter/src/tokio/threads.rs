@@ -1,8 +1,16 @@
-//! The same operations by plain calls, on a few threads of the runtime's pool.
+//! The same operations by plain calls, on a few threads of its own.
+//!
+//! The runtime's pool would not do: it starts a thread whenever none is idle,
+//! and one that has just given its answer is not idle yet, so that a pool that
+//! is never given more than four at a time grows to dozens.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
 };
 
 use rustix::{
@@ -11,25 +19,47 @@ use rustix::{
     io::{Errno, pread, pwrite},
     net::{SendFlags, send},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::sync::oneshot;
 
 use crate::uring::{
     driver::{Done, Request},
     plain::retry,
 };
 
-/// The most operations, and so threads, at a time.
+/// The most operations at a time, and threads.
 const THREADS: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Threads {
-    free: Arc<Semaphore>,
+    shared: Arc<Shared>,
     operations: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something is to be done, or there will be nothing more.
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Job>,
+    threads: usize,
+    /// How many of them sleep.
+    idle: usize,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    request: Request,
+    answer: oneshot::Sender<Done>,
 }
 
 impl Threads {
     pub(super) fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(THREADS)), operations: AtomicU64::new(0) }
+        Self { shared: Arc::default(), operations: AtomicU64::new(0) }
     }
 
     pub(super) fn operations(&self) -> u64 {
@@ -37,23 +67,86 @@ impl Threads {
     }
 
     /// Does `request`. A future that is dropped leaves the call and what it
-    /// holds to its thread.
+    /// holds to its thread; what has not begun is not begun.
     pub(super) async fn run(&self, request: Request) -> Done {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.free).acquire_owned().await.ok();
-        self.operations.fetch_add(1, Ordering::Relaxed);
-        let task = spawn_blocking(move || {
-            let done = perform(request);
-            drop(permit);
-            done
-        });
-        match task.await {
+        let (answer, done) = oneshot::channel();
+        self.start(Job { request, answer });
+        match done.await {
             Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and with it this future.
-                Err(_) => std::future::pending().await,
-            },
+            // A thread that has panicked, which none does.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn start(&self, job: Job) {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.shared.state();
+        state.queue.push_back(job);
+        let wanted = state.queue.len() > state.idle && state.threads < THREADS;
+        state.threads += usize::from(wanted);
+        drop(state);
+        self.shared.work.notify_one();
+        if wanted {
+            let shared = Arc::clone(&self.shared);
+            let thread = thread::Builder::new().name("forebay-files".into());
+            if thread.spawn(move || shared.work()).is_err() {
+                self.shared.state().threads -= 1;
+                self.shared.without_threads();
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// What a thread does until the files are dropped.
+    fn work(&self) {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                job.perform();
+                state = self.state();
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+
+    /// The system gives no thread: if there is none, this one does it.
+    fn without_threads(&self) {
+        loop {
+            let mut state = self.state();
+            if state.threads > 0 {
+                return;
+            }
+            let Some(job) = state.queue.pop_front() else { return };
+            drop(state);
+            job.perform();
+        }
+    }
+
+    /// Nothing panics under the lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.work.notify_all();
+    }
+}
+
+impl Job {
+    fn perform(self) {
+        if !self.answer.is_closed() {
+            // Nobody waits for it any more, if this fails.
+            let _ = self.answer.send(perform(self.request));
         }
     }
 }

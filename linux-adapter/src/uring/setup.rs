@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    io_uring::{IoringOp, IoringSetupFlags},
+    io_uring::{IoringEnterFlags, IoringOp, IoringSetupFlags},
 };
 
 use super::{
@@ -87,7 +87,11 @@ fn ring(
     loop {
         setup.flags = optional.iter().fold(flags, |all, (_, flag)| all | *flag);
         match Real::new(&setup) {
-            Ok(kernel) => return Ok(kernel),
+            // A filter may leave the making of rings and take their use.
+            Ok(mut kernel) => {
+                kernel.enter(0, 0, IoringEnterFlags::empty(), None)?;
+                return Ok(kernel);
+            }
             Err(errno) => {
                 // Nothing optional is behind these.
                 if matches!(errno, Errno::NOSYS | Errno::MFILE | Errno::NFILE) {

@@ -78,11 +78,13 @@ impl Daemon {
             .unwrap()
     }
 
+    /// Waits until it listens. A connection to try that, and its end, would be
+    /// a client to the daemon, which loses a message when it finds one gone.
     fn await_port(&mut self) {
         let port = self.port;
         await_that("the daemon listens", || {
             assert_eq!(self.child.try_wait().unwrap(), None, "the daemon has ended");
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
+            ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| listens(table, port))
         });
     }
 
@@ -127,6 +129,18 @@ impl Daemon {
     }
 }
 
+/// Whether a socket of this port listens (proc(5)).
+fn listens(table: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let port = format!(":{port:04X}");
+    let table = fs::read_to_string(table).unwrap_or_default();
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next().is_some_and(|local| local.ends_with(&port));
+        local && fields.nth(1) == Some(LISTEN)
+    })
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -155,6 +169,7 @@ impl Witness {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let mut reader = stream.try_clone().unwrap();
         let (sender, messages) = std::sync::mpsc::channel();
+        let (noticed, is_noticed) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             let mut decoder = Decoder::new(Dlt::bare(65_535), vec![0; 1 << 20]).unwrap();
             // An error is an end, too: a daemon that is killed may reset.
@@ -163,6 +178,7 @@ impl Witness {
                 loop {
                     match decoder.next_frame() {
                         Ok(Some(frame)) => {
+                            let _ = noticed.send(());
                             if let Some(message) = received(frame.payload) {
                                 let _ = sender.send(message);
                             }
@@ -173,6 +189,9 @@ impl Witness {
                 }
             }
         });
+        // The daemon greets each client. What it gets before is not sent on at
+        // once.
+        is_noticed.recv_timeout(LONG).expect("a greeting");
         Self { messages, stream, thread: Some(thread) }
     }
 

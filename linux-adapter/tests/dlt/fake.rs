@@ -141,6 +141,11 @@ impl Fake {
         seen
     }
 
+    /// Writes to the FIFO as another process would.
+    pub(crate) fn intrude(&self, bytes: &[u8]) {
+        OpenOptions::new().write(true).open(self.path()).unwrap().write_all(bytes).unwrap();
+    }
+
     /// Says something to the client, which has registered.
     pub(crate) fn say(&self, bytes: &[u8]) {
         let name = format!("dltpipes/dlt{}", std::process::id());

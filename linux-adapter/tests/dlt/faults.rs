@@ -7,7 +7,10 @@ use forebay_linux::{
     dlt::{Client, Context, Id, Level, SendError, StartError},
 };
 use forebay_std::forebay::{
-    frame::dlt::{Argument, UserRecord, WriteError},
+    frame::{
+        Order,
+        dlt::{Argument, Extended, Header, MessageWriter, UserRecord, WriteError},
+    },
     ring::ReserveError,
 };
 
@@ -103,10 +106,27 @@ fn the_counter_wraps_and_goes_on_where_a_message_is_refused() {
         .collect();
     let expected: Vec<u8> = (0..300_u32).filter(|&n| n != 77).map(|n| n.to_le_bytes()[0]).collect();
     assert_eq!(counters, expected);
+    assert!(client.flush(LONG));
     // The refused one is told.
     assert!(seen.contains(&Seen::Overflow(1)));
     let counts = client.counts();
     assert_eq!((counts.ledger.refused, counts.reported), (1, 1));
+}
+
+#[test]
+fn a_message_wakes_the_client_from_its_sleep() {
+    let _held = watchdog("the wake-up");
+    let mut fake = Fake::new();
+    let client = fake.client(1 << 16);
+    let mut context = client.context(CONTEXT, "");
+    fake.await_seen(2);
+    for number in 0..200 {
+        // Answered when nothing is left to do, just before it sleeps.
+        assert!(client.flush(LONG));
+        let text = number.to_string();
+        context.log(Level::Info, &text).unwrap();
+        assert_eq!(texts(&fake.await_seen(1)), [text]);
+    }
 }
 
 #[test]
@@ -199,6 +219,25 @@ fn a_slow_daemon_is_waited_for() {
     assert!(counts.ledger.balances(0));
 }
 
+/// A message of the same application in another process.
+fn foreign() -> Vec<u8> {
+    let header = Header {
+        order: Order::Little,
+        counter: 0,
+        ecu: Some(Id::new("ECU1")),
+        session: Some(1),
+        timestamp: None,
+        extended: Some(Extended::log(Level::Info, APP, CONTEXT)),
+    };
+    let mut out = vec![0; 64];
+    let head_len = UserRecord::put_log_head(&mut out).unwrap();
+    let mut message = MessageWriter::new(&header, &mut out[head_len..]).unwrap();
+    message.argument(&"foreign".into()).unwrap();
+    let len = head_len + message.finish();
+    out.truncate(len);
+    out
+}
+
 /// Reads a part of what was written, then is gone; a new FIFO takes its place.
 /// Each message arrives once, but for the one that was read in part.
 #[test]
@@ -210,6 +249,8 @@ fn what_a_daemon_has_left_unread_is_sent_again_to_the_next() {
         let mut context = client.context(CONTEXT, "");
         assert_eq!(send(&mut context, 0..1000), 0);
         assert!(client.flush(LONG));
+        // Another process's is its own to send again; `fake::seen` would fail.
+        fake.intrude(&foreign());
         let mut left = read_len;
         let mut before = Vec::new();
         while left > 0 {
@@ -224,6 +265,7 @@ fn what_a_daemon_has_left_unread_is_sent_again_to_the_next() {
         let after = fake
             .await_last(|seen| matches!(seen, Seen::Log { text, .. } if text == "message 1099"));
         assert!(matches!(after[..2], [Seen::App(_), Seen::Context { .. }]), "{:?}", &after[..2]);
+        assert!(client.flush(LONG));
         let counts = client.counts();
         let (first, second) = (texts(&before), texts(&after));
         // A message of which a part was read; the registration's are sent anew.
@@ -253,10 +295,13 @@ fn what_the_same_fifo_holds_is_not_sent_again() {
     await_that("the loss is noticed", || !client.is_connected());
     assert_eq!(send(&mut context, 1000..1100), 0);
     fake.open();
+    // Before anything is read, so that there would be something to send.
+    await_that("it is connected again", || client.is_connected());
     let seen =
         fake.await_last(|seen| matches!(seen, Seen::Log { text, .. } if text == "message 1099"));
     assert_eq!(texts(&seen), numbers(0..1100));
     assert_eq!(seen.iter().filter(|seen| matches!(seen, Seen::App(_))).count(), 2);
+    assert!(client.flush(LONG));
     let counts = client.counts();
     assert_eq!((counts.resent, counts.connects), (0, 2));
 }

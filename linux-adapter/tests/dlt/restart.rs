@@ -106,6 +106,7 @@ fn a_daemon_killed_in_mid_stream_costs_what_it_had_in_hand() {
     // Each at most once, in order, and none that was refused.
     assert!(received.is_sorted_by(|left, right| left < right));
     assert!(received.iter().all(|text| !refused.contains(text)));
+    assert!(client.flush(LONG));
     let counts = client.counts();
     assert!(counts.ledger.balances(0), "{}", counts.ledger);
     assert_eq!(counts.connects, 2);

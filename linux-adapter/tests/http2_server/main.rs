@@ -9,6 +9,7 @@ mod rules;
 #[path = "../../examples/http2_server/server/mod.rs"]
 mod server;
 mod strict;
+mod units;
 mod windows;
 
 use std::{

@@ -138,7 +138,7 @@ impl Config {
         let mut config = Self::new();
         for setting in SETTINGS {
             if let Some(value) = vars(setting.variable) {
-                let number = value.to_str().and_then(number);
+                let number = value.to_str().and_then(parsed);
                 let error = setting.error(setting.variable, Value::of(&value));
                 config = config.set(&setting, number.ok_or(error)?, error)?;
             }
@@ -220,8 +220,36 @@ impl Setting {
     }
 }
 
+/// The number that an environment variable's value gives: digits, perhaps with
+/// a unit, `64K` or `1M`.
+///
+/// ```
+/// use forebay_std::config::number;
+///
+/// assert_eq!(number("MY_LIMIT", "64K".as_ref(), 1..=1 << 20), Ok(65_536));
+/// assert_eq!(
+///     number("MY_LIMIT", "2M".as_ref(), 1..=1 << 20).unwrap_err().to_string(),
+///     "MY_LIMIT is '2M': a whole number from 1 to 1048576"
+/// );
+/// ```
+///
+/// # Errors
+///
+/// [`ConfigError`] with the variable, its value and the range, when it is no
+/// number or out of `range`.
+pub fn number(
+    variable: &'static str,
+    value: &OsStr,
+    range: RangeInclusive<usize>,
+) -> Result<usize, ConfigError> {
+    let number = value.to_str().and_then(parsed).filter(|number| range.contains(number));
+    let (least, most) = (*range.start(), *range.end());
+    let value = Value::of(value);
+    number.ok_or(ConfigError { name: variable, value, least, most, power_of_two: false })
+}
+
 /// A number of bytes or frames, perhaps with a unit.
-fn number(text: &str) -> Option<usize> {
+fn parsed(text: &str) -> Option<usize> {
     let (digits, unit) = match text.as_bytes().last()? {
         b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),
         b'M' | b'm' => (&text[..text.len() - 1], 1 << 20),

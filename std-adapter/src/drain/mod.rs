@@ -19,7 +19,7 @@
 
 mod account;
 mod channel;
-mod config;
+pub mod config;
 mod counters;
 mod drainer;
 mod losses;

@@ -322,13 +322,9 @@ impl Shared {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        state.closed = true;
-        let unbegun = mem::take(&mut state.queue);
-        drop(state);
+        // What has not begun goes with the queue.
+        self.shared.state().closed = true;
         self.shared.work.notify_all();
-        // May close files, so not under the lock.
-        drop(unbegun);
         for worker in self.workers.drain(..) {
             // A thread that has panicked is gone as well.
             let _ = worker.join();

@@ -31,7 +31,8 @@ pub struct Limits {
     /// group committed may go over.
     pub flight_max: usize,
     /// CONTINUATIONs of one field block, 8 unless set; peers refuse blocks of
-    /// more.
+    /// more. Looked at when a block is offered: a peer that lowers its frame
+    /// size gets what waits already in more.
     pub continuations_max: usize,
     /// Data of so many bytes in one frame is lent and not copied,
     /// [`BORROW_FROM_DEFAULT`] unless set.

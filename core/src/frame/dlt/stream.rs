@@ -58,20 +58,22 @@ pub struct Dlt {
 }
 
 impl Dlt {
-    /// A `.dlt` file, with messages of at most `len_max` bytes.
+    /// A `.dlt` file, with messages of at most `len_max` bytes: 26, the longest
+    /// headers, to 65,535, whatever is asked for.
     #[must_use]
     pub const fn file(len_max: usize) -> Self {
         Self::new(Form::File, len_max)
     }
 
-    /// Messages one after the other, as a daemon sends them to its clients.
+    /// Messages one after the other, as a daemon sends them to its clients;
+    /// `len_max` as for [`file`](Dlt::file).
     #[must_use]
     pub const fn bare(len_max: usize) -> Self {
         Self::new(Form::Bare, len_max)
     }
 
     /// User records, as applications and the daemon send them to each other,
-    /// with messages of at most `len_max` bytes.
+    /// with bodies of at most `len_max` bytes, as for [`file`](Dlt::file).
     #[must_use]
     pub const fn user(len_max: usize) -> Self {
         Self::new(Form::User, len_max)

@@ -92,7 +92,7 @@ impl Setting {
 /// assert_eq!(error.to_string(), "setting 0x2 of 2, allowed are 0 to 1 (PROTOCOL_ERROR)");
 /// ```
 ///
-/// Invariant: a whole number of settings, each of which [`Setting::of`]
+/// Invariant: a whole number of settings, each of which `Setting::of`
 /// accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -1,32 +1,28 @@
-//! Header sections: HPACK in by the crate `loona-hpack`, out by hand.
+//! Header sections: in by [`Hpack`], out by hand.
 //!
-//! That crate is the one of its family (`hpack`, `fluke-hpack`,
-//! `hpack-patched`) that passes h2spec and answers malformed blocks with errors
-//! rather than panics (RUSTSEC-2023-0085). What leaves here needs no table and
-//! no Huffman code: names and statuses of the static table, literals that are
-//! not indexed (RFC 7541, sections 6.1 and 6.2.2).
+//! What leaves needs neither a table nor the Huffman code: statuses and names
+//! of the static table, literals that are not indexed (RFC 7541, sections 6.1
+//! and 6.2.2).
 
-use loona_hpack::Decoder;
+use super::hpack::Hpack;
 
 /// The longest header list in bytes, as `SETTINGS_MAX_HEADER_LIST_SIZE` counts
 /// (RFC 9113, section 6.5.2).
-pub(super) const LIST_LEN_MAX: usize = 16 * 1024;
+pub(crate) const LIST_LEN_MAX: usize = 16 * 1024;
 /// What a field counts beside its bytes.
 const FIELD_LEN: usize = 32;
-/// The decoder's table, `SETTINGS_HEADER_TABLE_SIZE` as it is at first.
-const TABLE_LEN: usize = 4096;
 
 /// What a request asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) method: Vec<u8>,
-    pub(super) path: Vec<u8>,
-    pub(super) content_length: Option<u64>,
+pub(crate) struct Request {
+    pub(crate) method: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) content_length: Option<u64>,
 }
 
 /// Why a header section is none.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Bad {
+pub(crate) enum Bad {
     /// The block cannot be decoded: costs the connection.
     Compression(String),
     /// A list over [`LIST_LEN_MAX`]; the decoder's state is kept.
@@ -36,19 +32,17 @@ pub(super) enum Bad {
 }
 
 /// The state of header compression of one connection.
-pub(super) struct Fields {
-    decoder: Decoder<'static>,
+pub(crate) struct Fields {
+    hpack: Hpack,
 }
 
 impl Fields {
-    pub(super) fn new() -> Self {
-        let mut decoder = Decoder::new();
-        decoder.set_max_allowed_table_size(TABLE_LEN);
-        Self { decoder }
+    pub(crate) fn new() -> Self {
+        Self { hpack: Hpack::new() }
     }
 
     /// Decodes a request's header section.
-    pub(super) fn request(&mut self, block: &[u8]) -> Result<Request, Bad> {
+    pub(crate) fn request(&mut self, block: &[u8]) -> Result<Request, Bad> {
         let mut list = List::default();
         let mut request = Request::default();
         let mut seen = [false; 4];
@@ -76,7 +70,7 @@ impl Fields {
     }
 
     /// Decodes trailers, of which nothing is used.
-    pub(super) fn trailers(&mut self, block: &[u8]) -> Result<(), Bad> {
+    pub(crate) fn trailers(&mut self, block: &[u8]) -> Result<(), Bad> {
         let mut ignored = Request::default();
         self.decode(block, &mut List::default(), |name, value| match name {
             [b':', ..] => Err(Bad::Malformed("a pseudo-header field in trailers")),
@@ -92,12 +86,12 @@ impl Fields {
         list: &mut List,
         mut field: impl FnMut(&[u8], &[u8]) -> Result<(), Bad>,
     ) -> Result<(), Bad> {
-        let decoded = self.decoder.decode_with_cb(block, |name, value| {
+        let decoded = self.hpack.decode(block, |name, value| {
             list.len = list.len.saturating_add(name.len() + value.len() + FIELD_LEN);
             if list.len > LIST_LEN_MAX {
                 list.refused.get_or_insert(Bad::TooLong);
             } else if list.refused.is_none() {
-                list.refused = field(&name, &value).err();
+                list.refused = field(name, value).err();
             }
         });
         match (decoded, list.refused.take()) {
@@ -151,7 +145,7 @@ const CONTENT_LENGTH: u8 = 28;
 const CONTENT_TYPE: u8 = 31;
 
 /// The block of a response's header section.
-pub(super) fn response(status: u16, content_length: Option<u64>) -> Vec<u8> {
+pub(crate) fn response(status: u16, content_length: Option<u64>) -> Vec<u8> {
     let mut block = Vec::new();
     match status {
         200 => block.push(0x80 | STATUS),
@@ -176,75 +170,4 @@ fn literal(name: u8, value: &str, block: &mut Vec<u8>) {
     debug_assert!(value.len() < 127);
     block.push(value.len().to_le_bytes()[0]);
     block.extend(value.as_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn responses_decode_to_what_they_say() {
-        let decode = |block: &[u8]| {
-            let list = Decoder::new().decode(block).unwrap();
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-            list.into_iter().map(|(name, value)| (text(name), text(value))).collect::<Vec<_>>()
-        };
-        for status in [200, 400, 404, 405, 431] {
-            let fields = decode(&response(status, Some(1 << 40)));
-            let expected = [
-                (":status", status.to_string()),
-                ("content-type", "application/octet-stream".into()),
-                ("content-length", "1099511627776".into()),
-            ];
-            assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value)));
-        }
-    }
-
-    fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            block.push(0);
-            for text in [name, value] {
-                block.push(u8::try_from(text.len()).unwrap());
-                block.extend(text.as_bytes());
-            }
-        }
-        block
-    }
-
-    const GET: [(&str, &str); 3] = [(":method", "GET"), (":scheme", "http"), (":path", "/a")];
-
-    #[test]
-    fn requests_are_checked() {
-        let request = |more: &[(&str, &str)]| Fields::new().request(&block(&[&GET, more].concat()));
-        assert_eq!(request(&[]).unwrap().path, b"/a");
-        assert_eq!(request(&[("content-length", "7")]).unwrap().content_length, Some(7));
-        for bad in [
-            (":path", "/b"),
-            (":status", "200"),
-            ("Upper", "x"),
-            ("", "x"),
-            ("connection", "close"),
-            ("te", "gzip"),
-            ("content-length", "-1"),
-            ("x", "a\r\nb"),
-        ] {
-            assert!(matches!(request(&[bad]), Err(Bad::Malformed(_))), "{bad:?}");
-        }
-        assert!(matches!(request(&[("a", "b"), (":authority", "c")]), Err(Bad::Malformed(_))));
-        let missing = Fields::new().request(&block(&GET[..2]));
-        assert!(matches!(missing, Err(Bad::Malformed(_))));
-    }
-
-    #[test]
-    fn what_cannot_be_decoded_is_no_panic() {
-        for bad in [&b"\x3f"[..], b"\xFF", b"\x80", b"\xBE", b"\x00\x05ab", b"\x3F\xFF\xFF\x7F"] {
-            assert!(matches!(Fields::new().request(bad), Err(Bad::Compression(_))), "{bad:?}");
-        }
-        // A bomb: one long field in the table, named thousands of times.
-        let mut bomb = b"\x40\x01a\x7F\x81\x1E".to_vec();
-        bomb.extend([b'x'; 4000]);
-        bomb.extend([0xBE; 10_000]);
-        assert_eq!(Fields::new().request(&bomb), Err(Bad::TooLong));
-    }
 }

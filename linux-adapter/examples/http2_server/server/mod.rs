@@ -7,8 +7,9 @@
 //! that answer a peer's (the queue's own limit).
 
 mod connection;
-mod fields;
-mod files;
+pub(crate) mod fields;
+pub(crate) mod files;
+pub(crate) mod hpack;
 mod streams;
 
 use std::{

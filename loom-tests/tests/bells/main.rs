@@ -1,0 +1,7 @@
+//! The wake-up under loom: the models, and the twins that they must reject.
+
+#![cfg(forebay_loom)]
+#![allow(missing_docs)]
+#![allow(clippy::duplicate_mod, reason = "each twin has the models")]
+
+include!(concat!(env!("OUT_DIR"), "/bells.rs"));
