@@ -3,7 +3,7 @@
 
 PUBLISHED=(-p forebay -p forebay-std -p forebay-linux -p forebay-cli)
 WORKSPACES=(Cargo.toml fuzz/Cargo.toml firmware/Cargo.toml)
-FUZZ_SECONDS=${FUZZ_SECONDS:-60}
+FUZZ_SECONDS=${FUZZ_SECONDS:-40}
 
 # The one line of README.md that begins with $1: what README promises and what
 # is run here cannot differ.
@@ -109,19 +109,20 @@ check_features() {
 
 check_bare_metal() {
   # shellcheck disable=SC2086 # words
-  need $BARE_METAL
+  need nightly $BARE_METAL
   export RUSTUP_TOOLCHAIN=$PINNED
   export RUSTFLAGS='-D warnings'
   local target
   for target in $BARE_METAL; do
     must cargo build --locked -p forebay --release --target "$target" --target-dir target/bare-metal
   done
+  position_widths
 }
 
 # The ring with positions of each width, which begin just before they wrap;
 # and on a processor of 16 bits, whose positions have as many.
-check_index() {
-  need pinned nightly
+position_widths() {
+  unset RUSTFLAGS RUSTUP_TOOLCHAIN
   local width
   for width in u16 u32 u64; do
     RUSTFLAGS="--cfg forebay_index=\"$width\" -D warnings" RUSTUP_TOOLCHAIN=$PINNED \

@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use forebay::{
@@ -57,6 +57,10 @@ const REPORT_WRITES: u32 = 256;
 /// How long an absent daemon is left alone.
 const RETRY_MIN: Duration = Duration::from_millis(5);
 const RETRY_MAX: Duration = Duration::from_millis(250);
+/// How long a client that ends waits until the daemon has answered all of its
+/// registrations. One that finds the FIFO for its answer gone leaves what
+/// follows the registration in its buffer until somebody else writes.
+const ANSWERS_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a full FIFO is left alone, so that many writes fit then.
 const NAP_MIN: Duration = Duration::from_micros(20);
 const NAP_MAX: Duration = Duration::from_millis(64);
@@ -90,6 +94,8 @@ pub(super) struct Transport {
     at_boundary: bool,
     /// Contexts that this daemon knows.
     announced: usize,
+    /// Levels that this daemon has said: one for each context, at least.
+    answers: usize,
     /// Refused messages that a daemon has been told of, and those that the
     /// front is to tell of.
     reported: u64,
@@ -132,6 +138,7 @@ impl Transport {
             front: Front::default(),
             at_boundary: true,
             announced: 0,
+            answers: 0,
             reported: 0,
             reporting: 0,
             writes_since_report: 0,
@@ -179,6 +186,7 @@ impl Transport {
             }
         }
         self.control = control();
+        self.answers = 0;
         // What is kept for this daemon comes behind who sends it.
         let kept = std::mem::take(&mut self.front.records);
         let (records, announced) = self.shared.announcements(None);
@@ -445,6 +453,7 @@ impl Transport {
             };
             match UserRecord::parse(frame.payload) {
                 Ok(UserRecord::LogLevel { level, position, .. }) => {
+                    self.answers += 1;
                     if let Some(context) = context(position) {
                         // What is no level is the daemon's word for a default.
                         let level = if level > 6 { self.shared.level } else { level };
@@ -465,6 +474,17 @@ impl Transport {
         }
     }
 
+    fn await_answers(&mut self) {
+        let deadline = Instant::now() + ANSWERS_PATIENCE;
+        while self.own.is_some() && self.line.is_some() && self.answers < self.announced {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.wait(PollFlags::empty(), Some(left));
+        }
+    }
+
     /// Tells the daemon that the application ends, if it takes it at once.
     fn unregister(&mut self) {
         let (app, pid) = (self.shared.app, self.shared.pid_in_records());
@@ -476,6 +496,7 @@ impl Transport {
             contexts.iter().map(|&context| UserRecord::UnregisterContext { app, context, pid });
         let ends = ends.chain([UserRecord::UnregisterApp { app, pid }]);
         self.front.push(ends.map(|end| record(&end)));
+        self.await_answers();
         while !self.front.is_empty() && matches!(self.step(), Ok(Step::Moved { .. })) {}
     }
 }

@@ -115,10 +115,24 @@ impl Fake {
         loop {
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => seen.push(self::seen(frame.payload)),
-                Ok(None) => return seen,
+                Ok(None) => break,
                 Err(damage) => panic!("{damage}"),
             }
         }
+        for seen in &seen {
+            if let Seen::Context { position, .. } = *seen {
+                self.answer(position);
+            }
+        }
+        seen
+    }
+
+    /// Answers a registration with the level that is the client's own.
+    fn answer(&self, position: i32) {
+        let mut out = [0; 32];
+        let answer = UserRecord::LogLevel { level: 255, trace: 0, position };
+        let len = answer.put(&mut out).unwrap();
+        self.say(&out[..len]);
     }
 
     /// Reads until `count` records have come, and what came with them.

@@ -199,6 +199,26 @@ fn levels_and_injections_arrive() {
     assert_eq!(client.counts().damages, 0);
 }
 
+/// A daemon that finds the FIFO for its answers gone leaves what follows the
+/// registration lying until somebody writes again.
+#[test]
+fn a_client_that_ends_at_once_waits_for_its_registration() {
+    let _held = watchdog("a short client");
+    let Some(daemon) = Daemon::start() else { return };
+    let witness = daemon.witness();
+    for number in 0..5 {
+        daemon.signal(Signal::STOP);
+        let client = daemon.client(1 << 12);
+        let mut context = client.context(CONTEXT, "");
+        context.log(Level::Info, &text(number)).unwrap();
+        assert!(client.flush(LONG));
+        let closing = std::thread::spawn(move || client.close(LONG));
+        daemon.signal(Signal::CONT);
+        assert_eq!(witness.texts(1), [(CONTEXT, 0, text(number))]);
+        assert_eq!(closing.join().unwrap().ledger.delivered, 1);
+    }
+}
+
 /// Runs `dlt-control` for a context of the application.
 fn control(daemon: &Daemon, words: &[&str]) {
     let output = Command::new("dlt-control")
