@@ -188,6 +188,9 @@ check_miri() {
     tested cargo "+$NIGHTLY" miri test --locked -p forebay --lib --features alloc \
       --target "$target" --target-dir target/miri -- "${slow[@]}"
   done
+  # The operations of io_uring, on a kernel of the tests.
+  tested cargo "+$NIGHTLY" miri test --locked -p forebay-linux --lib \
+    --target x86_64-unknown-linux-gnu --target-dir target/miri -- uring::
   # Rings through a pump, with lent records.
   tested cargo "+$NIGHTLY" miri test --locked -p forebay --test pump_oracle --features alloc \
     --target x86_64-unknown-linux-gnu --target-dir target/miri
@@ -196,7 +199,7 @@ check_miri() {
 # AddressSanitizer over the crates that hold unsafe code or call the kernel.
 check_address() {
   need nightly curl nghttp2-client
-  sanitized address -p forebay -p forebay-std -p forebay-linux
+  sanitized address -p forebay -p forebay-std -p forebay-linux --features forebay-linux/tokio
 }
 
 # ThreadSanitizer needs a standard library built with it.

@@ -75,7 +75,8 @@ const BUFFERS: u32 = 64;
 ///
 /// A clone is another handle to the same ring and the same buffers; they may be
 /// used from many tasks and threads at once. They belong to the runtime in
-/// which they were made.
+/// which they were made. The last one to go waits for what the kernel has under
+/// way, at most [`Config::close_within`].
 #[derive(Clone)]
 pub struct Files {
     inner: Arc<Inner>,

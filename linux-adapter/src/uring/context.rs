@@ -77,7 +77,7 @@ use super::{
 #[derive(Debug)]
 pub struct Context {
     driver: Driver<Real>,
-    /// Tickets of operations that are over; some may have been taken since.
+    /// Tickets of operations that are over and not taken, oldest first.
     ready: VecDeque<Ticket>,
     /// Free places of the table of files.
     places: Vec<u32>,
@@ -347,7 +347,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`Refused`], with the lease; neither is queued.
+    /// [`Refused`], with the lease; neither is queued. A context of depth 1 has
+    /// no room for the two.
     pub fn write_and_sync(
         &mut self,
         file: &File,
@@ -404,6 +405,7 @@ impl Context {
     /// Lets an operation go on without its completion being told. Its buffer is
     /// free again when it is over, the file of such an open is closed.
     pub fn forget(&mut self, ticket: Ticket) {
+        self.unready(ticket);
         self.driver.orphan(ticket);
     }
 
@@ -497,9 +499,7 @@ impl Context {
     pub fn complete(&mut self, ticket: Ticket) -> Result<Outcome, Errno> {
         loop {
             if let Some(done) = self.driver.take(ticket) {
-                if self.ready.back() == Some(&ticket) {
-                    self.ready.pop_back();
-                }
+                self.unready(ticket);
                 return Ok(self.outcome(done));
             }
             if !self.driver.slots().is_under_way(ticket) {
@@ -595,12 +595,16 @@ impl Context {
     }
 
     fn next_ready(&mut self) -> Option<Completion> {
-        loop {
-            let ticket = self.ready.pop_front()?;
-            // Unless it has been taken or forgotten since.
-            if let Some(done) = self.driver.take(ticket) {
-                return Some(Completion { ticket, outcome: self.outcome(done) });
-            }
+        let ticket = self.ready.pop_front()?;
+        let done = self.driver.take(ticket)?;
+        Some(Completion { ticket, outcome: self.outcome(done) })
+    }
+
+    /// Strikes out an operation that is not to be told again.
+    fn unready(&mut self, ticket: Ticket) {
+        // From the newest: it is that where one is waited for at a time.
+        if let Some(at) = self.ready.iter().rposition(|ready| *ready == ticket) {
+            self.ready.remove(at);
         }
     }
 

@@ -493,12 +493,15 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Takes back what the kernel has not seen: it is over, with this error.
-    /// Not where a thread of the kernel polls the queue.
+    /// Does nothing where a thread of the kernel polls the queue.
     pub(crate) fn fail_queued(
         &mut self,
         errno: Errno,
         mut over: impl FnMut(Ticket, Option<Waker>),
     ) {
+        if self.ring.has(IoringSetupFlags::SQPOLL) {
+            return;
+        }
         self.note_submitted();
         let count = self.ring.queues().withdraw() as usize;
         let (mut orphans, mut cancels) = (Vec::new(), 0);

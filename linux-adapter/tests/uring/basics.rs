@@ -338,3 +338,26 @@ fn a_read_of_which_a_part_is_cached_is_whole() {
     }
     assert!(parts > 0, "all was in the cache");
 }
+
+/// One that was waited for by its ticket, or forgotten, is no completion to
+/// the next wait, which waits for another one.
+#[test]
+fn a_wait_is_not_ended_by_what_was_taken_before() {
+    let Some(mut context) = context(&Config::new().reads(Way::Ring)) else { return };
+    let zero = context.adopt(fs::File::open("/dev/zero").unwrap());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = context.adopt(reader);
+    let read = |context: &mut Context, file, offset| {
+        let lease = context.lease().unwrap();
+        context.read(file, lease, 4, offset).unwrap()
+    };
+    let first = [0; 3].map(|_| read(&mut context, &zero, 0));
+    context.wait_for_many(3, None).unwrap();
+    assert_eq!(complete_move(&mut context, first[1]).1, Ok(4));
+    context.forget(first[0]);
+    assert_eq!(complete_move(&mut context, first[2]).1, Ok(4));
+    let late = read(&mut context, &pipe, u64::MAX);
+    assert!(context.poll().unwrap().is_none());
+    rustix::io::write(&writer, b"late").unwrap();
+    assert_eq!(context.wait(None).unwrap().unwrap().ticket, late);
+}
