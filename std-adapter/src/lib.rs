@@ -32,6 +32,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What becomes of messages for which there is no room is each channel's
+//! [`Policy`], which of them go first its priority; [`Registrar`] makes channels
+//! from any thread, [`Running`] is a drainer on a thread of its own, and every
+//! loss is a number in its [`Snapshot`].
+//!
 //! There is no unsafe code here, and nothing of a particular system; the sinks
 //! of `forebay-linux` plug into the same [`Drainer`].
 
