@@ -15,7 +15,7 @@ readme_command() {
 }
 
 check_test() {
-  need gcc
+  need gcc atftp curl dlt-daemon dlt-tools nghttp2-client tftp-hpa
   local command
   command=$(readme_command 'cargo test') || fail "$command"
   # Uncaptured, so that the marks of skipped parts reach the log.
@@ -98,6 +98,13 @@ check_features() {
   must "${hack[@]}"
   must "${hack[@]}" --skip std,alloc,portable-atomic --target thumbv6m-none-eabi
   must "${hack[@]}" --skip std --target thumbv7m-none-eabi
+  # What is for any system with `std`, on systems that are no Linux.
+  local target
+  # shellcheck disable=SC2086 # words
+  need $OTHER_SYSTEMS
+  for target in $OTHER_SYSTEMS; do
+    must cargo check --locked -p forebay-std --target "$target" --target-dir target/features
+  done
 }
 
 check_bare_metal() {
@@ -109,6 +116,19 @@ check_bare_metal() {
   for target in $BARE_METAL; do
     must cargo build --locked -p forebay --release --target "$target" --target-dir target/bare-metal
   done
+}
+
+# The ring with positions of each width, which begin just before they wrap;
+# and on a processor of 16 bits, whose positions have as many.
+check_index() {
+  need pinned nightly
+  local width
+  for width in u16 u32 u64; do
+    RUSTFLAGS="--cfg forebay_index=\"$width\" -D warnings" RUSTUP_TOOLCHAIN=$PINNED \
+      tested cargo test --locked -p forebay --lib --features alloc --target-dir target/index ring
+  done
+  RUSTFLAGS='-C target-cpu=atmega328p -D warnings' must cargo "+$NIGHTLY" check --locked -p forebay \
+    -Zbuild-std=core --target avr-none --target-dir target/index
 }
 
 # The images: what they link to, what they take, and that they run in QEMU.
@@ -174,7 +194,7 @@ check_miri() {
 
 # AddressSanitizer over the crates that hold unsafe code or call the kernel.
 check_address() {
-  need nightly
+  need nightly curl nghttp2-client
   sanitized address -p forebay -p forebay-std -p forebay-linux
 }
 

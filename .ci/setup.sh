@@ -19,6 +19,7 @@ DEFMT_PRINT=1.2.0
 
 BARE_METAL='thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf
   riscv32imc-unknown-none-elf riscv32imac-unknown-none-elf'
+OTHER_SYSTEMS='x86_64-pc-windows-gnu aarch64-apple-darwin wasm32-wasip1'
 
 check_setup() {
   packages
@@ -43,8 +44,9 @@ lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
 
 # Debian packages, each with the program by which it is known.
 packages() {
-  local wanted='c++:g++ cc:gcc git:git llvm-readobj:llvm qemu-system-arm:qemu-system-arm
-    readelf:binutils shellcheck:shellcheck strace:strace'
+  local wanted='atftp:atftp c++:g++ cc:gcc curl:curl dlt-convert:dlt-tools dlt-daemon:dlt-daemon
+    git:git h2load:nghttp2-client llvm-readobj:llvm qemu-system-arm:qemu-system-arm
+    readelf:binutils shellcheck:shellcheck strace:strace tftp:tftp-hpa'
   local pair missing=()
   for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
@@ -52,6 +54,10 @@ packages() {
   if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update && apt-get install -y --no-install-recommends "${missing[@]}" libc6-dev
+    # The tests run daemons of their own; the system's is not wanted.
+    if [[ " ${missing[*]} " == *' dlt-daemon '* ]] && command -v systemctl >/dev/null; then
+      systemctl disable --now dlt-daemon 2>/dev/null || true
+    fi
   fi
   for pair in $wanted; do
     if command -v "${pair%%:*}" >/dev/null; then
@@ -70,7 +76,7 @@ rustup_parts() {
     rustup component add rustfmt --toolchain "$PINNED"
   rustup_part clippy "cargo +$PINNED clippy --version" \
     rustup component add clippy --toolchain "$PINNED"
-  for target in $BARE_METAL; do
+  for target in $BARE_METAL $OTHER_SYSTEMS; do
     rustup_part "$target" "has_target $target $PINNED" \
       rustup target add "$target" --toolchain "$PINNED"
   done

@@ -138,8 +138,8 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "walk_beyond_a_lap",
         file: "ring/consumer.rs",
-        from: "if self.at.since(self.head) >= region.capacity() {",
-        to: "if self.at.since(self.head) > region.capacity() {",
+        from: "end: self.head.plus(self.region.capacity())",
+        to: "end: self.head.plus(2 * self.region.capacity())",
         model: "one::reuse",
         says: "left == right",
     },
@@ -154,13 +154,8 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "many_claim_by_store",
         file: "ring/many.rs",
-        from: "control.tail.compare_exchange_weak(
-            tail.0,
-            claim.end().0,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        )",
-        to: "{ control.tail.store(claim.end().0, Ordering::Relaxed); Ok::<_, crate::sync::PositionWord>(tail.0) }",
+        from: "tail.compare_exchange_weak(from.0, to.0, Ordering::Relaxed, Ordering::Relaxed)",
+        to: "{ tail.store(to.0, Ordering::Relaxed); Ok::<_, crate::sync::PositionWord>(()) }",
         model: "many::fan_in",
         says: WRITE_RACE,
     },

@@ -8,17 +8,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::{
-    fs::File,
-    hint::{black_box, spin_loop},
-    io::Write,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
-    time::Duration,
-};
+use std::{fs::File, hint::black_box, sync::mpsc, time::Duration};
 
 use crossbeam_queue::ArrayQueue;
 use forebay::{
@@ -28,6 +18,7 @@ use forebay::{
     ring::{Consumer, Producer, heap},
 };
 use forebay_benches::{
+    carry::{Out, RING_LEN, WRITE_LEN, carry, one_by_one, records},
     probe,
     rounds::{Goal, Group, Round, of, of_best},
 };
@@ -37,12 +28,6 @@ use ringbuf::{
     traits::{Consumer as _, Producer as _, Split},
 };
 
-const RING_LEN: usize = 64 * 1024;
-/// The most bytes of one write.
-const WRITE_LEN: usize = 16 * 1024;
-/// Bytes of records that are carried in one round.
-const ROUND_LEN: usize = 8 * 1024 * 1024;
-const RECORDS_MAX: usize = 100_000;
 const BUDGET: Duration = Duration::from_secs(9);
 
 const RTRB_BYTES: &str = "rtrb of bytes";
@@ -76,20 +61,23 @@ fn size<const N: usize, const SLOTS: usize>(goals: &[Goal]) {
         .peer("rtrb of arrays", || rtrb_arrays::<N>(&mut items))
         .peer("ringbuf of arrays", || {
             let (producer, consumer) = &mut ringbuf;
-            one_by_one(|record: &[u8; N]| producer.try_push(*record).is_ok(), || consumer.try_pop())
+            one_by_one(vec![|record: &[u8; N]| producer.try_push(*record).is_ok()], || {
+                consumer.try_pop()
+            })
         })
         .peer("heapless spsc of arrays", || {
-            one_by_one(|record: &[u8; N]| enqueue.enqueue(*record).is_ok(), || dequeue.dequeue())
+            one_by_one(vec![|record: &[u8; N]| enqueue.enqueue(*record).is_ok()], || {
+                dequeue.dequeue()
+            })
         })
         .peer("crossbeam ArrayQueue of arrays", || {
-            one_by_one(|record: &[u8; N]| array.push(*record).is_ok(), || array.pop())
+            one_by_one(vec![|record: &[u8; N]| array.push(*record).is_ok()], || array.pop())
         })
         .peer("std sync_channel of arrays", || {
             let receiver = &mut receiver;
-            one_by_one(
-                |record: &[u8; N]| sender.try_send(*record).is_ok(),
-                move || receiver.try_recv().ok(),
-            )
+            one_by_one(vec![|record: &[u8; N]| sender.try_send(*record).is_ok()], move || {
+                receiver.try_recv().ok()
+            })
         })
         .bound(BOUND, copy_and_write::<N>)
         .ours("ring", goals, || ring::<N>(&mut forebay.0, &mut forebay.1))
@@ -98,123 +86,22 @@ fn size<const N: usize, const SLOTS: usize>(goals: &[Goal]) {
         .run(BUDGET);
 }
 
-const fn records(len: usize) -> usize {
-    let records = ROUND_LEN / len;
-    if records < RECORDS_MAX { records } else { RECORDS_MAX }
-}
-
-/// Waits: at first without giving way, then in case the other side is not
-/// running.
-struct Patience(u32);
-
-impl Patience {
-    fn wait(&mut self) {
-        self.0 += 1;
-        if self.0.is_multiple_of(4096) { thread::yield_now() } else { spin_loop() }
-    }
-}
-
-/// Calls `push` until it succeeds.
-fn insist(mut push: impl FnMut() -> bool) {
-    let mut patience = Patience(0);
-    while !push() {
-        patience.wait();
-    }
-}
-
-/// What the consumer copies into.
-struct Out {
-    file: File,
-    bytes: Box<[u8; WRITE_LEN]>,
-    len: usize,
-    calls: u32,
-}
-
-impl Out {
-    fn new() -> Self {
-        let file = File::create("/dev/null").unwrap();
-        Self { file, bytes: Box::new([0; WRITE_LEN]), len: 0, calls: 0 }
-    }
-
-    fn free(&self) -> usize {
-        WRITE_LEN - self.len
-    }
-
-    fn copy(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    fn write(&mut self) {
-        self.file.write_all(&self.bytes[..self.len]).unwrap();
-        self.calls += 1;
-        self.len = 0;
-    }
-}
-
-/// Runs both sides at once. `push` puts one record in, `drain` takes as many
-/// as there are, at most 16 KiB, and says how many.
-fn carry<const N: usize>(
-    mut push: impl FnMut(&[u8; N]) -> bool + Send,
-    mut drain: impl FnMut(&mut Out) -> usize + Send,
-) -> Round {
-    let records = records(N);
-    let ready = AtomicUsize::new(0);
-    let meet = || {
-        ready.fetch_add(1, Ordering::AcqRel);
-        insist(|| ready.load(Ordering::Acquire) == 2);
-    };
-    thread::scope(|threads| {
-        threads.spawn(|| {
-            probe::pin(0);
-            let mut record = [7; N];
-            meet();
-            for turn in 0..records {
-                record[0] = turn.to_le_bytes()[0];
-                insist(|| push(&record));
-            }
-        });
-        let consumer = threads.spawn(|| {
-            probe::pin(1);
-            let mut out = Out::new();
-            meet();
-            Round::timed(records as u64, || {
-                let mut patience = Patience(0);
-                let mut carried = 0;
-                while carried < records {
-                    match drain(&mut out) {
-                        0 => patience.wait(),
-                        drained => carried += drained,
-                    }
-                }
-                f64::from(out.calls)
-            })
-        });
-        let round = consumer.join().unwrap();
-        // The consumer waits actively: its processor time says nothing.
-        Round { cpu: Duration::ZERO, ..round }
-    })
-}
-
 fn ring<const N: usize>(producer: &mut Producer<'_>, consumer: &mut Consumer<'_>) -> Round {
-    carry::<N>(
-        |record| producer.push(record).is_ok(),
-        |out| {
-            let mut records = 0;
-            for record in consumer.records() {
-                if record.len() > out.free() {
-                    break;
-                }
-                out.copy(record);
-                records += 1;
+    carry::<N, _>(vec![|record: &[u8; N]| producer.push(record).is_ok()], |out| {
+        let mut records = 0;
+        for record in consumer.records() {
+            if record.len() > out.free() {
+                break;
             }
-            if records > 0 {
-                out.write();
-                consumer.release(records);
-            }
-            records
-        },
-    )
+            out.copy(record);
+            records += 1;
+        }
+        if records > 0 {
+            out.write();
+            consumer.release(records);
+        }
+        records
+    })
 }
 
 fn pumped<const N: usize>(
@@ -222,72 +109,46 @@ fn pumped<const N: usize>(
     pump: &mut Pump<'_, Plain, Box<[u8]>, 1>,
 ) -> Round {
     let mut sink = FdSink::new(File::create("/dev/null").unwrap()).unwrap();
-    carry::<N>(
-        |record| producer.push(record).is_ok(),
-        |out| match pump.drive(&mut sink).unwrap() {
+    carry::<N, _>(vec![|record: &[u8; N]| producer.push(record).is_ok()], |out| {
+        match pump.drive(&mut sink).unwrap() {
             Drive::Moved { frames, .. } => {
                 out.calls += 1;
                 frames
             }
             Drive::Idle | Drive::Blocked => 0,
-        },
-    )
+        }
+    })
 }
 
 fn rtrb_bytes<const N: usize>(
     (producer, consumer): &mut (rtrb::Producer<u8>, rtrb::Consumer<u8>),
 ) -> Round {
-    carry::<N>(
-        |record| producer.push_entire_slice(record).is_ok(),
-        |out| {
-            let len = consumer.slots().min(out.free()) / N * N;
-            if len > 0 {
-                let chunk = consumer.read_chunk(len).unwrap();
-                let (first, second) = chunk.as_slices();
-                out.copy(first);
-                out.copy(second);
-                out.write();
-                chunk.commit_all();
-            }
-            len / N
-        },
-    )
+    carry::<N, _>(vec![|record: &[u8; N]| producer.push_entire_slice(record).is_ok()], |out| {
+        let len = consumer.slots().min(out.free()) / N * N;
+        if len > 0 {
+            let chunk = consumer.read_chunk(len).unwrap();
+            let (first, second) = chunk.as_slices();
+            out.copy(first);
+            out.copy(second);
+            out.write();
+            chunk.commit_all();
+        }
+        len / N
+    })
 }
 
 fn rtrb_arrays<const N: usize>(
     (producer, consumer): &mut (rtrb::Producer<[u8; N]>, rtrb::Consumer<[u8; N]>),
 ) -> Round {
-    carry::<N>(
-        |record| producer.push(*record).is_ok(),
-        |out| {
-            let records = consumer.slots().min(out.free() / N);
-            if records > 0 {
-                let chunk = consumer.read_chunk(records).unwrap();
-                let (first, second) = chunk.as_slices();
-                out.copy(first.as_flattened());
-                out.copy(second.as_flattened());
-                out.write();
-                chunk.commit_all();
-            }
-            records
-        },
-    )
-}
-
-/// For rings that give one item at a time.
-fn one_by_one<const N: usize>(
-    push: impl FnMut(&[u8; N]) -> bool + Send,
-    mut pop: impl FnMut() -> Option<[u8; N]> + Send,
-) -> Round {
-    carry::<N>(push, |out| {
-        let mut records = 0;
-        while out.free() >= N {
-            let Some(record) = pop() else { break };
-            out.copy(&record);
-            records += 1;
-        }
+    carry::<N, _>(vec![|record: &[u8; N]| producer.push(*record).is_ok()], |out| {
+        let records = consumer.slots().min(out.free() / N);
         if records > 0 {
+            let chunk = consumer.read_chunk(records).unwrap();
+            let (first, second) = chunk.as_slices();
+            out.copy(first.as_flattened());
+            out.copy(second.as_flattened());
             out.write();
+            chunk.commit_all();
         }
         records
     })

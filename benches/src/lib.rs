@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod carry;
 pub mod far_end;
 pub mod probe;
 pub mod rounds;

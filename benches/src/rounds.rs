@@ -28,7 +28,8 @@ pub struct Round {
     pub calls: f64,
     /// How long it took.
     pub elapsed: Duration,
-    /// Processor time of the measured thread; zero where none is counted.
+    /// Processor time of the measured thread, or of the process; zero where
+    /// none is counted.
     pub cpu: Duration,
 }
 
@@ -41,11 +42,25 @@ impl Round {
         let (elapsed, cpu) = (start.elapsed(), thread_cpu() - cpu_start);
         Self { items, calls, elapsed, cpu }
     }
+
+    /// The same with the processor time of all threads of the process, those
+    /// that the kernel has made for it among them.
+    pub fn timed_process(items: u64, work: impl FnOnce() -> f64) -> Self {
+        let (start, cpu_start) = (Instant::now(), process_cpu());
+        let calls = work();
+        let (elapsed, cpu) = (start.elapsed(), process_cpu() - cpu_start);
+        Self { items, calls, elapsed, cpu }
+    }
 }
 
 /// Processor time of this thread so far.
 fn thread_cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// Processor time of this process so far.
+fn process_cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
 /// What a contender's time is set beside.
@@ -62,18 +77,26 @@ pub enum Against {
 pub struct Goal {
     pub(crate) at_most: f64,
     pub(crate) against: Against,
+    /// Whether it is the processor time that is compared.
+    pub(crate) cpu: bool,
 }
 
 /// At most so many times the best peer's time.
 #[must_use]
 pub const fn of_best(at_most: f64) -> Goal {
-    Goal { at_most, against: Against::BestPeer }
+    Goal { at_most, against: Against::BestPeer, cpu: false }
 }
 
 /// At most so many times the time of the contender of this name.
 #[must_use]
 pub const fn of(at_most: f64, name: &'static str) -> Goal {
-    Goal { at_most, against: Against::Named(name) }
+    Goal { at_most, against: Against::Named(name), cpu: false }
+}
+
+/// At most so many times the processor time of the contender of this name.
+#[must_use]
+pub const fn cpu_of(at_most: f64, name: &'static str) -> Goal {
+    Goal { at_most, against: Against::Named(name), cpu: true }
 }
 
 /// What a contender is to the others.

@@ -48,9 +48,11 @@ fn verdict(goal: &Goal, ours: &Contender<'_>, all: &[Contender<'_>], kept: &[usi
         }
     };
     let Some(against) = against else { return String::from("nobody to compare with") };
+    let ratios = if goal.cpu { cpu_ratios } else { ratios };
     let [_, ratio, _] = quartiles(ratios(ours, against, kept));
+    let what = if goal.cpu { "cpu " } else { "" };
     let word = if ratio <= goal.at_most { "met" } else { "missed" };
-    format!("{ratio:.2} of {}, <= {:.2} {word}", against.name, goal.at_most)
+    format!("{what}{ratio:.2} of {}, <= {:.2} {word}", against.name, goal.at_most)
 }
 
 /// The ratio of the times of two contenders in each round.

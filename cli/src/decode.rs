@@ -1,16 +1,29 @@
 //! `forebay decode`.
 
+mod http2;
+
 use std::{error::Error, process::ExitCode};
 
+use clap::{
+    ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use forebay::frame::{Decode, dlt::Malformed};
 use forebay_std::FrameReader;
 
 use crate::{
-    format::FormatArgs,
+    dlt::{self, Form},
+    format::{Coding, MaxLen},
     hex,
     stdio::{FdReader, Output, StdioError, report},
 };
 
 /// Turns frames into payloads: raw bytes in, hexadecimal lines out
+///
+/// A DLT message becomes a line of text: when it was stored, its timestamp,
+/// counter, ECU, application, context, session and kind, then its arguments,
+/// or the id and the bytes of one that is not verbose. What it does not have is
+/// a dash.
 ///
 /// Damage in standard input is reported on standard error as `offset N:
 /// reason`, and costs only the damaged frames where the format can find the
@@ -18,19 +31,67 @@ use crate::{
 /// after an error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The frame format
+    #[arg(long, value_name = "FORMAT", default_value = "prefixed", value_parser = formats())]
+    format: Format,
+
     #[command(flatten)]
-    format: FormatArgs,
+    max_len: MaxLen,
+}
+
+/// What is decoded.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    /// What can be encoded, too: its payloads are printed.
+    Coded(Coding),
+    /// Frames whose heads are printed.
+    Http2,
+}
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    let http2 = PossibleValue::new("http2")
+        .help("HTTP/2, with or without the client's preface: prints type, flags, stream, length");
+    let names = Coding::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(names.chain([http2])).map(|name| {
+        // One of those just named.
+        Coding::from_str(&name, false).map_or(Format::Http2, Format::Coded)
+    })
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
+    let len_max = args.max_len.payload_len_max();
+    let damaged = match args.format {
+        Format::Http2 => {
+            let mut output = Output::stdout()?;
+            return http2::run(FdReader::stdin()?, len_max, &mut output);
+        }
+        Format::Coded(Coding::Frames(name)) => decode(name.codec(len_max), |payload, out| {
+            hex::encode(payload, out);
+            out.push(b'\n');
+            true
+        }),
+        Format::Coded(Coding::Dlt(form)) => {
+            let mut line = String::new();
+            decode(form.format(len_max), move |frame, out| describe(form, frame, &mut line, out))
+        }
+    }?;
+    Ok(ExitCode::from(u8::from(damaged)))
+}
+
+/// Decodes all of standard input; whether there was damage, or a payload that
+/// `write` did not find good.
+fn decode(
+    format: impl Decode,
+    mut write: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
+) -> Result<bool, Box<dyn Error>> {
     let mut output = Output::stdout()?;
-    let mut frames = FrameReader::new(FdReader::stdin()?, args.format.codec());
+    let mut frames = FrameReader::new(FdReader::stdin()?, format);
+    let mut damaged = false;
     while frames.fill().map_err(StdioError::Input)? {
         loop {
             match frames.next_frame() {
                 Ok(Some(frame)) => {
-                    hex::encode(frame.payload, output.gathered());
-                    output.gathered().push(b'\n');
+                    damaged |= !write(frame.payload, output.gathered());
                     output.flush_if_full()?;
                 }
                 Ok(None) => break,
@@ -39,5 +100,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         }
         output.flush()?;
     }
-    Ok(ExitCode::from(u8::from(frames.counts().damages > 0)))
+    Ok(damaged || frames.counts().damages > 0)
+}
+
+/// Appends the line of a DLT message; whether its payload is what its header
+/// says. What is only not supported is not damaged.
+fn describe(form: Form, frame: &[u8], line: &mut String, out: &mut Vec<u8>) -> bool {
+    line.clear();
+    let described = dlt::describe(form, frame, line);
+    out.extend_from_slice(line.as_bytes());
+    matches!(described, Ok(()) | Err(Malformed::Unsupported { .. }))
 }

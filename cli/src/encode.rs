@@ -2,10 +2,11 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
-use forebay::frame::{Encode, EncodeError};
+use forebay::frame::{Encode, EncodeError, dlt::WriteError};
 
 use crate::{
-    format::FormatArgs,
+    dlt,
+    format::{Coding, CodingArgs},
     hex::{self, HexError},
     messages::{Cut, Item, Messages},
     stdio::{FdReader, Output, StdioError},
@@ -14,11 +15,12 @@ use crate::{
 /// Turns payloads into frames: hexadecimal lines in, raw bytes out
 ///
 /// Each line of standard input is the payload of one frame, an empty line an
-/// empty payload.
+/// empty payload. As DLT each is a message of one argument: a text, or raw bytes
+/// where they are no text.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    format: FormatArgs,
+    format: CodingArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
@@ -31,8 +33,27 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn encode(args: &Args, output: &mut Output) -> Result<(), Box<dyn Error>> {
-    let codec = args.format.codec();
     let payload_len_max = args.format.payload_len_max();
+    match args.format.format {
+        Coding::Frames(name) => {
+            let codec = name.codec(payload_len_max);
+            encode_lines(payload_len_max, output, |payload, out| append(&codec, payload, out))
+        }
+        Coding::Dlt(form) => {
+            let mut messages = dlt::Messages::new(form);
+            encode_lines(payload_len_max, output, |payload, out| {
+                messages.append(payload, out).map_err(Reason::Dlt)
+            })
+        }
+    }
+}
+
+/// Appends what `append` makes of each line's payload.
+fn encode_lines(
+    payload_len_max: usize,
+    output: &mut Output,
+    mut append: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Reason>,
+) -> Result<(), Box<dyn Error>> {
     // Two digits a byte, and the line's end.
     let line_len_max = 2 * payload_len_max + 2;
     let mut lines = Messages::new(FdReader::stdin()?, Cut::Lines, line_len_max);
@@ -40,7 +61,8 @@ fn encode(args: &Args, output: &mut Output) -> Result<(), Box<dyn Error>> {
     while lines.fill().map_err(StdioError::Input)? {
         while let Some(item) = lines.next() {
             let encoded = match item {
-                Item::Message(line) => encode_line(line, &codec, &mut payload, output.gathered()),
+                Item::Message(line) => payload_of(line, &mut payload)
+                    .and_then(|()| append(&payload, output.gathered())),
                 Item::TooLong { len } | Item::Truncated { received: len, .. } => {
                     Err(Reason::LineTooLong { len, payload_len_max })
                 }
@@ -53,17 +75,16 @@ fn encode(args: &Args, output: &mut Output) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Appends the frame of the payload that `line` stands for.
-fn encode_line(
-    line: &[u8],
-    codec: &impl Encode,
-    payload: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> Result<(), Reason> {
+/// Reads the payload that `line` stands for.
+fn payload_of(line: &[u8], payload: &mut Vec<u8>) -> Result<(), Reason> {
     let digits = line.strip_suffix(b"\n").unwrap_or(line);
     let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
     payload.clear();
-    hex::decode(digits, payload).map_err(Reason::Hex)?;
+    hex::decode(digits, payload).map_err(Reason::Hex)
+}
+
+/// Appends the frame of a payload.
+fn append(codec: &impl Encode, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
     let begin = out.len();
     out.resize(begin + codec.frame_len_max(payload.len()), 0);
     let encoded = codec.encode(payload, &mut out[begin..]);
@@ -83,6 +104,7 @@ enum Reason {
     Hex(HexError),
     LineTooLong { len: u64, payload_len_max: usize },
     Encode(EncodeError),
+    Dlt(WriteError),
 }
 
 impl fmt::Display for LineError {
@@ -95,6 +117,7 @@ impl fmt::Display for LineError {
                 write!(f, "line {line}: {len} bytes, a payload of {payload_len_max} takes {digits}")
             }
             Reason::Encode(error) => write!(f, "line {line}: {error}"),
+            Reason::Dlt(error) => write!(f, "line {line}: {error}"),
         }
     }
 }

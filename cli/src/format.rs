@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::PossibleValue};
 use forebay::{
     checksum::{
         CRC16, Crc16, Crc32Fast, NoChecksum, Xxh3,
@@ -10,6 +10,8 @@ use forebay::{
     },
     frame::{Cobs, Decode, Encode, EncodeError, Envelope, Prefixed, Resync, Step},
 };
+
+use crate::dlt::Form;
 
 /// Unlike XMODEM's, its start value is not zero, so that zero bytes that a line
 /// adds or drops at the front of a payload are noticed.
@@ -25,25 +27,93 @@ pub(crate) struct FormatArgs {
     #[arg(long, value_name = "FORMAT", default_value = "prefixed")]
     pub(crate) format: Name,
 
-    /// The longest payload in bytes, a line's newline included
+    #[command(flatten)]
+    max_len: MaxLen,
+}
+
+/// How long a payload may be.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct MaxLen {
+    /// The longest payload in bytes: a line's newline, all of a DLT message included
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20,
           value_parser = clap::value_parser!(u64).range(PAYLOAD_LEN_MAX))]
     max_len: u64,
 }
 
-impl FormatArgs {
+impl MaxLen {
     /// The longest payload in bytes.
-    pub(crate) fn payload_len_max(&self) -> usize {
+    pub(crate) fn payload_len_max(self) -> usize {
         // At most the end of the range above.
         #[allow(clippy::cast_possible_truncation)]
         {
             self.max_len as usize
         }
     }
+}
+
+impl FormatArgs {
+    /// The longest payload in bytes.
+    pub(crate) fn payload_len_max(&self) -> usize {
+        self.max_len.payload_len_max()
+    }
 
     /// The format with its maximum.
     pub(crate) fn codec(&self) -> Codec {
         self.format.codec(self.payload_len_max())
+    }
+}
+
+/// As [`FormatArgs`], for commands that know messages of other makes, too.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CodingArgs {
+    /// The frame format
+    #[arg(long, value_name = "FORMAT", default_value = "prefixed")]
+    pub(crate) format: Coding,
+
+    #[command(flatten)]
+    max_len: MaxLen,
+}
+
+impl CodingArgs {
+    /// The longest payload in bytes.
+    pub(crate) fn payload_len_max(&self) -> usize {
+        self.max_len.payload_len_max()
+    }
+}
+
+/// A format of frames, or DLT, whose messages have parts that are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Frames(Name),
+    Dlt(Form),
+}
+
+impl ValueEnum for Coding {
+    fn value_variants<'v>() -> &'v [Self] {
+        &[
+            Self::Frames(Name::Prefixed),
+            Self::Frames(Name::CobsCrc16),
+            Self::Frames(Name::CobsCrc32),
+            Self::Frames(Name::Flatstream),
+            Self::Frames(Name::FlatstreamCrc16),
+            Self::Frames(Name::FlatstreamCrc32),
+            Self::Frames(Name::FlatstreamXxh3),
+            Self::Dlt(Form::File),
+            Self::Dlt(Form::Stream),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Frames(name) => name.to_possible_value(),
+            Self::Dlt(Form::File) => Some(
+                PossibleValue::new("dlt").help("AUTOSAR DLT with storage headers: a .dlt file"),
+            ),
+            Self::Dlt(Form::Stream) => Some(
+                PossibleValue::new("dlt-stream")
+                    .help("AUTOSAR DLT as a daemon sends it to clients"),
+            ),
+        }
     }
 }
 

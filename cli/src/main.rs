@@ -1,10 +1,13 @@
-//! The forebay command: demonstrates, sends, receives, relays, encodes and
-//! decodes.
+//! The forebay command: demonstrates, sends, receives, relays, copies, encodes,
+//! decodes and recovers.
 
 #![forbid(unsafe_code)]
 
+mod copy;
 mod decode;
 mod demo;
+mod dlt;
+mod doctor;
 mod encode;
 mod format;
 mod hex;
@@ -12,6 +15,7 @@ mod listener;
 mod messages;
 mod outlet;
 mod peer;
+mod recover;
 mod recv;
 mod relay;
 mod send;
@@ -37,8 +41,11 @@ enum Command {
     Send(send::Args),
     Recv(recv::Args),
     Relay(relay::Args),
+    Copy(copy::Args),
+    Doctor(doctor::Args),
     Encode(encode::Args),
     Decode(decode::Args),
+    Recover(recover::Args),
 }
 
 /// Exit statuses: 0 all went well, 1 damage or loss was seen, 2 the request
@@ -49,8 +56,11 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Recv(args) => recv::run(&args),
         Command::Relay(args) => relay::run(&args),
+        Command::Copy(args) => copy::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Encode(args) => encode::run(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Recover(args) => recover::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("forebay: {error}");

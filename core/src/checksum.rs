@@ -29,6 +29,39 @@ use crc::{Crc, NoTable, Table};
 ///
 /// Implementations are small, copyable values (a unit struct, or a `&'static`
 /// to a table), since every format holds one.
+///
+/// An algorithm of one's own is an implementation of this trait; it goes
+/// wherever the crate's own go. In [`flatstream`](crate::frame::Prefixed::flatstream)
+/// its value travels as that program's `custom` variant has it, the low
+/// [`LEN`](Checksum::LEN) bytes, least significant first:
+///
+/// ```
+/// use forebay::checksum::Checksum;
+/// use forebay::frame::{Encode, Prefixed};
+///
+/// /// Adler-32 (RFC 1950).
+/// #[derive(Clone, Copy)]
+/// struct Adler;
+///
+/// impl Checksum for Adler {
+///     const LEN: usize = 4;
+///
+///     fn compute(&self, parts: &[&[u8]]) -> u64 {
+///         let (mut low, mut high) = (1_u32, 0_u32);
+///         for byte in parts.iter().copied().flatten() {
+///             low = (low + u32::from(*byte)) % 65_521;
+///             high = (high + low) % 65_521;
+///         }
+///         u64::from(high << 16 | low)
+///     }
+/// }
+///
+/// let format = Prefixed::flatstream(64).checksum(Adler);
+/// let mut out = [0; 32];
+/// let len = format.encode(b"Wikipedia", &mut out)?;
+/// assert_eq!(out[..len], *b"\x09\0\0\0\x98\x03\xe6\x11Wikipedia");
+/// # Ok::<(), forebay::frame::EncodeError>(())
+/// ```
 pub trait Checksum {
     /// How many bytes the value takes on the wire, 0 to 8.
     const LEN: usize;

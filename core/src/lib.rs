@@ -100,6 +100,7 @@ mod ledger;
 #[doc = include_str!("microcontroller.md")]
 pub mod microcontroller {}
 pub mod pump;
+pub mod recover;
 pub mod ring;
 pub mod sink;
 mod stage;

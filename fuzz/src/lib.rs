@@ -13,8 +13,12 @@
 
 pub mod batch_ops;
 pub mod decode_cobs;
+pub mod decode_dlt;
+pub mod decode_http2;
 pub mod decode_prefixed;
 pub mod encode_decode;
 mod input;
+pub mod recover;
 pub mod ring_ops;
 mod stream;
+pub mod tftp_packet;

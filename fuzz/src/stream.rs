@@ -54,7 +54,9 @@ fn accounts<F: Encode>(format: F, stream: &[u8], events: &[Event]) {
     assert!(end <= stream.len() as u64);
 }
 
-fn decode<F: Decode>(
+/// Decodes `stream` in the pieces given, or looks at it when all of it is there;
+/// checks the decoder's counts.
+pub(crate) fn decode<F: Decode>(
     format: F,
     stream: &[u8],
     piece_lens: &[u8],

@@ -28,6 +28,16 @@ fn decode_cobs() {
 }
 
 #[test]
+fn decode_dlt() {
+    seeds("decode_dlt", forebay_fuzz::decode_dlt::run);
+}
+
+#[test]
+fn decode_http2() {
+    seeds("decode_http2", forebay_fuzz::decode_http2::run);
+}
+
+#[test]
 fn encode_decode() {
     seeds("encode_decode", forebay_fuzz::encode_decode::run);
 }
@@ -40,4 +50,14 @@ fn ring_ops() {
 #[test]
 fn batch_ops() {
     seeds("batch_ops", forebay_fuzz::batch_ops::run);
+}
+
+#[test]
+fn recover() {
+    seeds("recover", forebay_fuzz::recover::run);
+}
+
+#[test]
+fn tftp_packet() {
+    seeds("tftp_packet", forebay_fuzz::tftp_packet::run);
 }

@@ -36,9 +36,15 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod dlt;
 mod fd_sink;
+pub mod file;
+pub mod probe;
 mod send_buffer;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod unsent;
+pub mod uring;
 
 pub use fd_sink::{FdSink, FdSinkCounts, Kind, PIPE_BUF};
 pub use send_buffer::{AutoTune, SendBuffer};

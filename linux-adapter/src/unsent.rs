@@ -1,6 +1,4 @@
 //! How much of a socket's data has not left the host.
-//!
-//! The one file of this crate with unsafe code.
 #![allow(unsafe_code)]
 
 use std::{io, os::fd::AsFd};

@@ -16,8 +16,12 @@ use std::{
 use common::{FORMAT, Scratch, messages, watchdog, wire_of};
 use forebay_linux::{AutoTune, FdSink, FdSinkCounts};
 use forebay_std::{
-    Drainer,
-    forebay::{Progress, Sink},
+    Drainer, FrameReader,
+    forebay::{
+        Progress, Sink,
+        checksum::{CRC32, Crc32},
+        frame::Prefixed,
+    },
 };
 use rustix::{net::sockopt, pipe::fcntl_setpipe_size};
 
@@ -232,5 +236,63 @@ fn a_buffer_that_cannot_grow_costs_no_byte() {
         let options = ["-e", &format!("trace={call}"), "-e", &inject];
         let Some((_, trace)) = strace("traced_growth", "", &options) else { return };
         assert_eq!(count(&trace, call), 1, "{call} was tried once");
+    }
+}
+
+const FLATSTREAM: Prefixed<Crc32> = Prefixed::flatstream(64).checksum(CRC32);
+
+/// Sends messages of flatstream, one at a time or all that there are, into a
+/// socket with room for all of them, and reads them back. Run by the test
+/// below, under `strace`.
+#[test]
+#[ignore = "a part of another test"]
+fn traced_flatstream() {
+    let (near, far) = UnixStream::pair().unwrap();
+    sockopt::set_socket_send_buffer_size(&near, 1 << 20).unwrap();
+    let mut drainer = Drainer::new(FLATSTREAM, FdSink::nonblocking(near).unwrap());
+    let mut sender = drainer.sender(1 << 20).unwrap();
+    let one_by_one = env::var(KIND).unwrap() == "one by one";
+    for number in 0..COUNT {
+        sender.send(&[number.to_le_bytes()[0]; 64]).unwrap();
+        if one_by_one {
+            drainer.run_until(Instant::now()).unwrap();
+        }
+    }
+    drop(sender);
+    drainer.run().unwrap();
+    drop(drainer);
+    let mut frames = FrameReader::new(far, FLATSTREAM);
+    let mut number = 0_usize;
+    while frames.fill().unwrap() {
+        while let Some(frame) = frames.next_frame().unwrap() {
+            assert_eq!(frame.payload, [number.to_le_bytes()[0]; 64]);
+            number += 1;
+        }
+    }
+    assert_eq!(number, COUNT);
+}
+
+/// At most one call a message; 64 messages and more a call where they wait;
+/// and as many a read.
+#[test]
+fn flatstream_takes_few_calls_both_ways() {
+    let _held = watchdog("strace");
+    for (kind, most) in [("one by one", COUNT), ("batched", COUNT / 64)] {
+        let Some((_, trace)) = strace("traced_flatstream", kind, &["-y", "-e", "trace=%net,%desc"])
+        else {
+            return;
+        };
+        let on_sockets = |calls: &[&str]| {
+            let begins = |line: &&str| {
+                calls.iter().any(|call| line.contains(&format!(" {call}(")))
+                    && (line.contains("<UNIX") || line.contains("<socket:"))
+            };
+            trace.lines().filter(begins).count()
+        };
+        let sent = on_sockets(&["sendmsg", "sendto", "write", "writev", "pwritev2"]);
+        let read = on_sockets(&["read", "readv", "recvfrom", "recvmsg"]);
+        println!("{kind}: {COUNT} messages, {sent} calls out, {read} calls in");
+        assert!((1..=most).contains(&sent), "{kind}: {sent} calls of {COUNT} messages");
+        assert!((1..=COUNT / 64).contains(&read), "{kind}: {read} reads");
     }
 }

@@ -37,6 +37,9 @@
 //! from any thread, [`Running`] is a drainer on a thread of its own, and every
 //! loss is a number in its [`Snapshot`].
 //!
+//! [`file`] is about files: reads and writes at any offset, many at a time, by
+//! threads here and by io_uring in `forebay-linux`.
+//!
 //! There is no unsafe code here, and nothing of a particular system; the sinks
 //! of `forebay-linux` plug into the same [`Drainer`].
 
@@ -44,6 +47,8 @@
 
 mod bell;
 mod drain;
+pub mod file;
+pub mod http2;
 mod read;
 mod write;
 

@@ -4,6 +4,9 @@
 
 pub mod conformance;
 pub mod faulty;
+pub mod files;
+#[cfg(target_os = "linux")]
+pub mod restrict;
 
 /// The examples of the README files, which compile and run as these tests.
 #[cfg(doctest)]

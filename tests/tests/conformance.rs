@@ -4,12 +4,15 @@
 use std::{
     cell::RefCell,
     io::{self, ErrorKind, IoSlice, Write},
-    os::unix::net::UnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     rc::Rc,
 };
 
 use forebay::{Progress, Sink, sink::EmbeddedIo};
-use forebay_linux::FdSink;
+use forebay_linux::{
+    FdSink,
+    uring::{Config, RingSink, SinkSet, StreamSink},
+};
 use forebay_std::WriteSink;
 use forebay_tests::{
     conformance::{Far, Reader, conforms, front},
@@ -182,6 +185,56 @@ fn a_pipe() {
     conforms(|| {
         let (far, near) = io::pipe().unwrap();
         (FdSink::nonblocking(near).unwrap(), Reader(far))
+    });
+}
+
+fn ring_sink<F>((near, far): (impl Into<OwnedFd>, F)) -> (StreamSink, Reader<F>) {
+    let sink = StreamSink::new(near).unwrap();
+    if let Some(why) = sink.fallback() {
+        println!("SKIPPED: {why}");
+    }
+    (sink, Reader(far))
+}
+
+#[test]
+fn a_unix_stream_by_a_ring() {
+    conforms(|| ring_sink(UnixStream::pair().unwrap()));
+    conforms(|| {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        ring_sink((near, far))
+    });
+}
+
+/// What a set takes leaves when that is submitted.
+struct Submitted(RingSink, SinkSet);
+
+impl Sink for Submitted {
+    type Error = io::Error;
+
+    fn write(&mut self, slices: &[&[u8]]) -> io::Result<Progress> {
+        match self.0.write(slices)? {
+            Progress::Blocked => {
+                self.1.submit(0, None)?;
+                self.0.write(slices)
+            }
+            wrote => Ok(wrote),
+        }
+    }
+}
+
+#[test]
+fn a_unix_stream_of_a_set() {
+    let set = match SinkSet::new(&Config::new().queue_depth(8)) {
+        Ok(set) => set,
+        Err(why) => {
+            println!("SKIPPED: {why}");
+            return;
+        }
+    };
+    conforms(|| {
+        let (near, far) = UnixStream::pair().unwrap();
+        (Submitted(set.add(near).unwrap(), set.clone()), Reader(far))
     });
 }
 

@@ -19,6 +19,15 @@ const UNSAFE: &[&str] = &[
     "core/src/ring/overwrite.rs",
     "core/src/ring/producer.rs",
     "linux-adapter/src/unsent.rs",
+    // io_uring: the system calls, the queues shared with the kernel, the memory
+    // lent to it, the promise that it stays, and the kernel of the tests.
+    "linux-adapter/src/uring/arena.rs",
+    "linux-adapter/src/uring/driver.rs",
+    "linux-adapter/src/uring/fake/mod.rs",
+    "linux-adapter/src/uring/hazards.rs",
+    "linux-adapter/src/uring/kernel.rs",
+    "linux-adapter/src/uring/queue.rs",
+    "linux-adapter/src/uring/region.rs",
     // Registers, interrupts, names for the linker and Miri's entry.
     "firmware/lm3s6965/src/bin/interrupts.rs",
     "firmware/lm3s6965/src/bin/tasks.rs",
@@ -29,6 +38,10 @@ const UNSAFE: &[&str] = &[
     "firmware/push/src/lib.rs",
     // A system call that a test sees, an allocator that counts.
     "linux-adapter/tests/sigpipe.rs",
+    "linux-adapter/tests/uring/oracle.rs",
+    // The io-uring crate.
+    "benches/benches/files/direct.rs",
+    "benches/benches/files/one.rs",
     "std-adapter/tests/common/counting.rs",
 ];
 

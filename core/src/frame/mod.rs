@@ -10,6 +10,9 @@
 //! | [`Prefixed`] | length, optional head check, payload, checksum | streams and files |
 //! | [`Cobs`] | stuffed payload + checksum, then a zero byte | lines that lose bytes |
 //! | [`Plain`] | the payload alone | records that are frames already |
+//! | [`dlt::Dlt`] | AUTOSAR DLT messages, only decoded here | `.dlt` files, daemons |
+//!
+//! [`http2`] has the frames of RFC 9113, whose heads say more than a length.
 //!
 //! ```
 //! use forebay::frame::{Decode, Encode, Prefixed, Step};
@@ -25,6 +28,8 @@
 //! ```
 
 mod cobs;
+pub mod dlt;
+pub mod http2;
 mod plain;
 mod prefixed;
 
@@ -193,12 +198,18 @@ pub enum Reason {
         /// The longest that is accepted.
         len_max: u64,
     },
-    /// A frame too short to hold its own checksum.
+    /// A frame too short to hold its own checksum or head.
     TooShort {
         /// The frame's content in bytes.
         len: usize,
         /// The least that it must have.
         len_min: usize,
+    },
+    /// A head that no frame has: another magic, another version, an unknown
+    /// type.
+    Head {
+        /// What stands in its place; a magic's first byte is the highest.
+        value: u32,
     },
     /// The check over the head does not match.
     HeadCheck {
@@ -219,6 +230,8 @@ pub enum Reason {
         /// Where in the frame, in bytes from its beginning.
         at: usize,
     },
+    /// A frame breaks a rule of HTTP/2.
+    Http2(http2::Violation),
     /// The stream ended inside a frame.
     Truncated {
         /// Bytes of the frame that had arrived.
@@ -235,8 +248,9 @@ impl fmt::Display for Reason {
                 write!(f, "length {len} is over the maximum of {len_max}")
             }
             Self::TooShort { len, len_min } => {
-                write!(f, "{len} bytes between delimiters, at least {len_min} are needed")
+                write!(f, "a frame of {len} bytes, at least {len_min} are needed")
             }
+            Self::Head { value } => write!(f, "no frame begins with {value:#x}"),
             Self::HeadCheck { computed, received } => {
                 write!(f, "head check {received:#06x} received, {computed:#06x} computed")
             }
@@ -244,6 +258,7 @@ impl fmt::Display for Reason {
                 write!(f, "checksum {received:#x} received, {computed:#x} computed")
             }
             Self::Stuffing { at } => write!(f, "byte stuffing broken at byte {at} of the frame"),
+            Self::Http2(violation) => violation.fmt(f),
             Self::Truncated { received, needed } => write!(
                 f,
                 "the stream ends inside a frame: {received} bytes received, at least {needed} needed"

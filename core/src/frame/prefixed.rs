@@ -1,9 +1,13 @@
 //! The length-prefixed family.
 
+mod number;
+mod scan;
+
 use core::ops::Range;
 
 use crc::{Crc, Table};
 
+pub use self::number::{Order, Width};
 use super::{Decode, Encode, EncodeError, Envelope, Reason, Resync, Step, room};
 use crate::checksum::{Checksum, NoChecksum, truncate};
 
@@ -11,97 +15,6 @@ use crate::checksum::{Checksum, NoChecksum, truncate};
 /// for any width (see the tests), so an all-zero head never validates.
 static HEAD_CHECK: Crc<u16, Table<1>> = Crc::<u16, Table<1>>::new(&crc::CRC_16_IBM_SDLC);
 const HEAD_CHECK_LEN: u8 = 2;
-
-/// How many bytes a length takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// One byte, payloads to 255.
-    U8 = 1,
-    /// Two bytes, payloads to 65,535.
-    U16 = 2,
-    /// Four bytes, payloads to 2^32 - 1.
-    U32 = 4,
-    /// Eight bytes.
-    U64 = 8,
-}
-
-impl Width {
-    /// The width in bytes.
-    #[must_use]
-    pub const fn len_bytes(self) -> usize {
-        self as usize
-    }
-
-    /// The greatest length that fits.
-    const fn len_max(self) -> u64 {
-        u64::MAX >> (64 - 8 * self.len_bytes())
-    }
-}
-
-/// The byte order of lengths and checksums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
-
-impl Order {
-    /// Writes the low bytes of `value`, as many as `out` has, at most eight.
-    ///
-    /// The usual lengths are told apart so that each is one store; a copy of
-    /// a length that is only known at run time would be a call.
-    #[inline]
-    fn put(self, value: u64, out: &mut [u8]) {
-        let wide = self.swap(value, out.len()).to_le_bytes();
-        let [a, b, c, d, ..] = wide;
-        match out.len() {
-            0 => {}
-            1 => out.copy_from_slice(&[a]),
-            2 => out.copy_from_slice(&[a, b]),
-            4 => out.copy_from_slice(&[a, b, c, d]),
-            8 => out.copy_from_slice(&wide),
-            _ => out.iter_mut().zip(wide).for_each(|(out, byte)| *out = byte),
-        }
-    }
-
-    /// Reads what [`put`](Order::put) wrote.
-    #[inline]
-    fn take(self, bytes: &[u8]) -> u64 {
-        let wide = match *bytes {
-            [] => 0,
-            [a] => u64::from(a),
-            [a, b] => u64::from(u16::from_le_bytes([a, b])),
-            [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
-            [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            _ => bytes.iter().rev().fold(0, |wide, &byte| wide << 8 | u64::from(byte)),
-        };
-        self.swap(wide, bytes.len())
-    }
-
-    /// As [`put`](Order::put) of `len` bytes to the front of `out`, of which
-    /// the first eight may be overwritten: one store whatever the length.
-    #[inline]
-    fn put_over(self, value: u64, len: usize, out: &mut [u8]) {
-        match out.first_chunk_mut() {
-            Some(first) => *first = self.swap(value, len).to_le_bytes(),
-            None => self.put(value, out.get_mut(..len).unwrap_or_default()),
-        }
-    }
-
-    /// From a value to its `len` bytes in this order, read as little-endian,
-    /// and back.
-    #[inline]
-    fn swap(self, value: u64, len: usize) -> u64 {
-        // In 64 bits, the first of `len` swapped bytes stands so high.
-        match (self, len) {
-            (Self::Little, _) => value,
-            (Self::Big, 0) => 0,
-            (Self::Big, _) => value.swap_bytes() >> (8 * (8 - len)),
-        }
-    }
-}
 
 /// Where the checksum stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -449,6 +362,37 @@ impl<C: Checksum> Prefixed<C> {
             _ => Err(Reason::TooLong { len, len_max: self.payload_len_max as u64 }),
         }
     }
+
+    /// What stands at the front of `input`; see [`Decode::decode`].
+    // Always, as for `encode`.
+    #[inline(always)]
+    fn look(&self, input: &[u8]) -> Step {
+        let lead_len = self.lead_len();
+        if input.len() < lead_len {
+            return Step::Incomplete { needed: lead_len };
+        }
+        let payload_len = match self.read_lead(input) {
+            Ok(payload_len) => payload_len,
+            // Nothing behind such a head can be trusted, its length least.
+            Err(reason) => return Step::Damaged { skip: 1, reason, resync: true },
+        };
+        let frame_len = self.frame_len(payload_len);
+        let Some(frame) = input.get(..frame_len) else {
+            return Step::Incomplete { needed: frame_len };
+        };
+        let head_len = self.head_len();
+        let payload = head_len..head_len + payload_len;
+        if C::LEN > 0 {
+            let computed = self.checksum_of(frame, frame.get(payload.clone()).unwrap_or_default());
+            let received = frame.get(self.checksum_range(frame_len)).unwrap_or_default();
+            let received = self.order.take(received);
+            if computed != received {
+                let reason = Reason::Checksum { computed, received };
+                return Step::Damaged { skip: frame_len, reason, resync: false };
+            }
+        }
+        Step::Frame { payload, frame_len }
+    }
 }
 
 impl<C: Checksum> Encode for Prefixed<C> {
@@ -501,34 +445,9 @@ impl<C: Checksum> Decode for Prefixed<C> {
         self.frame_len(self.payload_len_max)
     }
 
-    // Always, as for `encode`.
     #[inline(always)]
     fn decode(&self, input: &mut [u8], _seen: usize) -> Step {
-        let lead_len = self.lead_len();
-        if input.len() < lead_len {
-            return Step::Incomplete { needed: lead_len };
-        }
-        let payload_len = match self.read_lead(input) {
-            Ok(payload_len) => payload_len,
-            // Nothing behind such a head can be trusted, its length least.
-            Err(reason) => return Step::Damaged { skip: 1, reason, resync: true },
-        };
-        let frame_len = self.frame_len(payload_len);
-        let Some(frame) = input.get(..frame_len) else {
-            return Step::Incomplete { needed: frame_len };
-        };
-        let head_len = self.head_len();
-        let payload = head_len..head_len + payload_len;
-        if C::LEN > 0 {
-            let computed = self.checksum_of(frame, frame.get(payload.clone()).unwrap_or_default());
-            let received = frame.get(self.checksum_range(frame_len)).unwrap_or_default();
-            let received = self.order.take(received);
-            if computed != received {
-                let reason = Reason::Checksum { computed, received };
-                return Step::Damaged { skip: frame_len, reason, resync: false };
-            }
-        }
-        Step::Frame { payload, frame_len }
+        self.look(input)
     }
 
     /// With a head check, the next head that validates; without one, nothing

@@ -78,18 +78,30 @@ impl<'r> Consumer<'r> {
     /// In a ring that is [overwritten](super::Overwrite) there are none while
     /// a producer is about to drop some. None is dropped from now on until
     /// `release`; `release(0)` leaves all of them to the producers again.
+    #[inline]
     pub fn records(&mut self) -> Records<'_> {
-        let found = self.hold() && self.release_padding();
         self.walked = self.head;
-        if !found {
-            self.hold.give_back(self.region);
-        }
-        let walk = if self.hold.is_taken() {
-            Walk { head: self.head, at: &mut self.walked }
+        let walk = if self.hold() && self.keeps_hold() {
+            self.walk_from(self.head)
         } else {
-            Walk::ended(&mut self.walked)
+            Walk { at: self.head, end: self.head }
         };
         Records { region: self.region, walk }
+    }
+
+    /// Whether the hold is kept for a look at the records: gives it back when
+    /// there are none.
+    #[inline]
+    fn keeps_hold(&mut self) -> bool {
+        // SAFETY: **ownership**: the word is the holder's, or it is free and
+        // the producer at most stores it, atomically.
+        let header = unsafe { self.region.header(self.head) };
+        // Relaxed: `Walk` looks again before anything behind it is read.
+        match header.load(Ordering::Relaxed) {
+            0 => !self.hold.is_shared() || self.release_padding(),
+            header if header & PAD != 0 => self.release_padding(),
+            _ => true,
+        }
     }
 
     /// Whether the head is this side's.
@@ -111,15 +123,17 @@ impl<'r> Consumer<'r> {
 
     /// Releases padding before the oldest record, so that grants that were
     /// dropped do not fill the ring while there are no records to release.
-    /// Whether there is a record. The hold is this side's.
+    /// Whether the hold is kept: where it is shared, for a record only.
+    #[cold]
     fn release_padding(&mut self) -> bool {
-        self.walked = self.head;
         let place = self.next_place();
         if let Some(place) = place {
             self.put_back(place);
+            self.release_to(self.walked);
+        } else {
+            self.release_walked();
         }
-        self.release_to(self.walked);
-        place.is_some()
+        self.hold.is_taken()
     }
 
     /// Gives the room of the oldest `records` records back to the producer.
@@ -127,11 +141,16 @@ impl<'r> Consumer<'r> {
     ///
     /// In a ring that is [overwritten](super::Overwrite) the others are left to
     /// the producers; nothing is released while one of them drops some.
+    #[inline]
     pub fn release(&mut self, records: usize) -> usize {
         self.walked = self.head;
         let mut released = 0;
-        while released < records && self.next_place().is_some() {
-            released += 1;
+        if records > 0 && self.hold() {
+            let mut walk = self.walk_from(self.head);
+            while released < records && walk.next(self.region).is_some() {
+                released += 1;
+            }
+            self.walked = walk.at;
         }
         self.release_walked();
         released
@@ -155,16 +174,22 @@ impl<'r> Consumer<'r> {
         if !self.hold.is_taken() {
             return self.region.finds_or_may_find();
         }
-        let mut at = self.walked;
-        let next = Walk { head: self.head, at: &mut at }.next(self.region);
-        next.is_some() || at != self.walked
+        let mut walk = self.walk_from(self.walked);
+        walk.next(self.region).is_some() || walk.at != self.walked
     }
 
-    fn finds(&self, mut at: Position) -> bool {
+    fn finds(&self, at: Position) -> bool {
         if !self.hold.is_taken() {
             return self.region.finds_or_may_find();
         }
-        Walk { head: self.head, at: &mut at }.next(self.region).is_some()
+        self.walk_from(at).next(self.region).is_some()
+    }
+
+    /// A walk from `at` to at most a lap behind the head. The hold is this
+    /// side's.
+    #[inline]
+    fn walk_from(&self, at: Position) -> Walk {
+        Walk { at, end: self.head.plus(self.region.capacity()) }
     }
 
     /// The longest record in bytes that the producer can reserve.
@@ -179,7 +204,9 @@ impl<'r> Consumer<'r> {
         if !self.hold() {
             return None;
         }
-        let place = Walk { head: self.head, at: &mut self.walked }.next(self.region);
+        let mut walk = self.walk_from(self.walked);
+        let place = walk.next(self.region);
+        self.walked = walk.at;
         self.invariants();
         place
     }
@@ -218,7 +245,9 @@ impl<'r> Consumer<'r> {
     /// Gives everything that has been walked over back, and the hold.
     #[inline]
     pub(crate) fn release_walked(&mut self) {
-        self.release_to(self.walked);
+        if self.walked != self.head {
+            self.free(self.walked);
+        }
         self.hold.give_back(self.region);
         self.invariants();
     }
@@ -233,6 +262,13 @@ impl<'r> Consumer<'r> {
         if len == 0 || len > walked {
             return;
         }
+        self.free(position);
+    }
+
+    /// Gives everything before `position` back, which has been walked over.
+    #[inline]
+    fn free(&mut self, position: Position) {
+        let len = position.since(self.head);
         // SAFETY: **ownership**: committed and not released, and held, as
         // something has been walked over; `&mut self` proves that no borrowed
         // record is left.
@@ -260,41 +296,39 @@ impl Drop for Consumer<'_> {
     }
 }
 
-/// A walk over headers.
+/// A walk over headers. Invariant: a record that begins before `end` ends there
+/// or before.
 #[derive(Debug)]
-pub(super) struct Walk<'w> {
-    pub(super) head: Position,
-    pub(super) at: &'w mut Position,
+pub(super) struct Walk {
+    pub(super) at: Position,
+    /// A lap ahead of the head, where the first record stands again; or where
+    /// the walk began, when it is not to find anything.
+    pub(super) end: Position,
 }
 
-impl<'w> Walk<'w> {
-    /// Finds nothing, and looks at nothing.
-    fn ended(at: &'w mut Position) -> Self {
-        Self { head: at.plus(HEADER_LEN), at }
-    }
-
+impl Walk {
     /// The next record. The hold is the caller's.
     #[inline]
     pub(super) fn next(&mut self, region: Region<'_>) -> Option<Place> {
         loop {
-            // A whole lap ahead stands the first record again.
-            if self.at.since(self.head) >= region.capacity() {
+            if self.at == self.end {
                 return None;
             }
             // SAFETY: **ownership**: the word is the holder's, or it is free
             // and the producer at most stores it, atomically.
-            let header = unsafe { region.header(*self.at) };
+            let header = unsafe { region.header(self.at) };
             // Acquire: pairs with the producer's Release store of the header;
             // the payload is written.
             match header.load(Ordering::Acquire) {
                 0 => return None,
                 padding if padding & PAD != 0 => {
-                    *self.at = self.at.plus((padding & !PAD) as usize);
+                    self.at = self.at.plus((padding & !PAD) as usize);
                 }
                 header => {
-                    let (len, more) = ((header & !MORE) as usize - 1, header & MORE != 0);
-                    let place = Place { record: *self.at, len, more };
-                    *self.at = place.end();
+                    let len_and_one = (header & !MORE) as usize;
+                    let (len, more) = (len_and_one - 1, header & MORE != 0);
+                    let place = Place { record: self.at, len, more };
+                    self.at = place.end();
                     return Some(place);
                 }
             }
@@ -306,7 +340,7 @@ impl<'w> Walk<'w> {
 #[derive(Debug)]
 pub struct Records<'c> {
     region: Region<'c>,
-    walk: Walk<'c>,
+    walk: Walk,
 }
 
 impl<'c> Iterator for Records<'c> {

@@ -33,6 +33,12 @@ impl Hold {
         self.taken
     }
 
+    /// Whether producers take it too.
+    #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// Takes it, unless a producer has it; whether it is now the consumer's.
     #[cold]
     pub(super) fn take(&mut self, region: Region<'_>) -> bool {
@@ -73,8 +79,7 @@ impl Region<'_> {
         }
         // Relaxed: who had the hold before has stored it.
         let head = Position(self.head().load(Ordering::Relaxed));
-        let mut at = head;
-        let found = Walk { head, at: &mut at }.next(self).is_some();
+        let found = Walk { at: head, end: head.plus(self.capacity()) }.next(self).is_some();
         self.give_hold_back();
         found
     }
@@ -102,6 +107,10 @@ impl Hold {
 
     pub(super) fn is_taken(&self) -> bool {
         true
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        false
     }
 
     pub(super) fn take(&mut self, _region: Region<'_>) -> bool {

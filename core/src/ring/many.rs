@@ -36,7 +36,7 @@ use super::{
     producer::put_padding,
     span,
 };
-use crate::sync::Ordering;
+use crate::sync::{Ordering, SwapPosition};
 
 /// The ring has many producers, of which each has a clone of the handle.
 ///
@@ -101,6 +101,7 @@ pub(super) fn claim(
     // Relaxed: the tail says only where room begins. That the room has been
     // wiped is known from head.
     let mut tail = Position(control.tail.load(Ordering::Relaxed));
+    let mut failures = 0;
     loop {
         let claim = Claim::new(region, tail, len);
         let needed = claim.needed();
@@ -130,14 +131,8 @@ pub(super) fn claim(
                 continue;
             }
         }
-        // Relaxed: one claimer at most gets a position, whatever the order.
-        match control.tail.compare_exchange_weak(
-            tail.0,
-            claim.end().0,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        ) {
-            Ok(_) => {
+        match move_tail(&control.tail, tail, claim.end()) {
+            Ok(()) => {
                 debug_assert!(
                     // SAFETY: **ownership**: claimed just now; others at most
                     // load headers.
@@ -146,9 +141,38 @@ pub(super) fn claim(
                 );
                 return Ok(claim);
             }
-            Err(now) => tail = Position(now),
+            Err(now) => {
+                tail = now;
+                // Without exchange of its own it is one processor's.
+                if cfg!(target_has_atomic = "ptr") {
+                    step_aside(&mut failures);
+                }
+            }
         }
     }
+}
+
+/// Moves the tail, or says where it is. Where an exchange is a critical
+/// section, a function of its own has all that it needs in registers.
+#[cfg_attr(target_has_atomic = "ptr", inline)]
+#[cfg_attr(not(target_has_atomic = "ptr"), inline(never))]
+fn move_tail(tail: &SwapPosition, from: Position, to: Position) -> Result<(), Position> {
+    // Relaxed: one claimer at most gets a position, whatever the order.
+    match tail.compare_exchange_weak(from.0, to.0, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => Ok(()),
+        Err(now) => Err(Position(now)),
+    }
+}
+
+/// Pauses after another producer was faster, longer each time: it then claims
+/// several times in a row, while the tail is in its cache.
+#[cold]
+fn step_aside(failures: &mut u32) {
+    // Up to a few microseconds.
+    for _ in 0..1 << *failures {
+        core::hint::spin_loop();
+    }
+    *failures = (*failures + 1).min(6);
 }
 
 /// Publishes as padding what a record of `len` bytes does not need of `claim`.

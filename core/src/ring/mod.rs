@@ -137,9 +137,11 @@ pub const fn record_len_max(capacity: usize) -> usize {
     (capacity / 2).saturating_sub(HEADER_LEN)
 }
 
-/// Bytes that a record of `len` bytes takes in the ring.
+/// Bytes that a record of `len` bytes takes in the ring; no slice is so long
+/// that it overflows.
 const fn span(len: usize) -> usize {
-    (HEADER_LEN + len).next_multiple_of(HEADER_LEN)
+    // As `next_multiple_of`, in fewer instructions.
+    (len + (2 * HEADER_LEN - 1)) & !(HEADER_LEN - 1)
 }
 
 /// The capacity of a ring is not a power of two in the range.

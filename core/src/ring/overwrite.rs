@@ -120,22 +120,24 @@ fn drop_oldest(
     // caller looks again.
     let head = Position(region.head().load(Ordering::Relaxed));
     let moved = region.control().tail.load(Ordering::Relaxed) != tail.0;
-    let (mut at, mut records) = (head, 0);
+    let mut walk = Walk { at: head, end: head.plus(region.capacity()) };
+    let mut records = 0;
     let has_room = |at: Position| moved || region.capacity() - tail.since(at) >= needed;
-    while !has_room(at) {
-        let Some(mut place) = (Walk { head, at: &mut at }).next(region) else { break };
+    while !has_room(walk.at) {
+        let Some(mut place) = walk.next(region) else { break };
         if has_room(place.begin()) {
             // The padding before it is enough.
-            at = place.begin();
+            walk.at = place.begin();
             break;
         }
         records += 1;
         while place.more
-            && let Some(next) = (Walk { head, at: &mut at }).next(region)
+            && let Some(next) = walk.next(region)
         {
             (place, records) = (next, records + 1);
         }
     }
+    let at = walk.at;
     // None is dropped in vain.
     let enough = has_room(at);
     if enough && at != head {

@@ -11,7 +11,7 @@ use core::{
 };
 
 use super::{
-    PAD, Position,
+    HEADER_LEN, PAD, Position,
     memory::Region,
     mode::{Claim, Mode},
     one::One,
@@ -91,7 +91,7 @@ impl<'r, M: Mode> Producer<'r, M> {
     /// Takes room of `len` bytes, or counts `records` as refused.
     #[inline]
     pub(super) fn grant(&mut self, len: usize, records: u64) -> Result<Grant<'_, M>, ReserveError> {
-        let len_max = self.record_len_max();
+        let len_max = self.region.capacity() / 2 - HEADER_LEN;
         let claim = if len > len_max {
             Err(ReserveError::TooLong { len, len_max })
         } else {

@@ -39,6 +39,10 @@ impl Scratch {
         self.0.join(name)
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.0
+    }
+
     /// Makes a FIFO.
     pub(crate) fn fifo(&self, name: &str) -> PathBuf {
         let path = self.path(name);

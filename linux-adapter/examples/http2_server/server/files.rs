@@ -1,0 +1,111 @@
+//! Files under one directory, and none outside of it.
+
+use std::{
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::fs::FileExt},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2},
+    io::Errno,
+};
+
+/// The directory that is served.
+pub(crate) struct Root {
+    directory: OwnedFd,
+}
+
+/// A regular file and its length when it was opened.
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) len: u64,
+}
+
+impl Opened {
+    /// Reads exactly `len` bytes from `at` on. A file that has become shorter
+    /// is an error.
+    pub(crate) fn read(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+}
+
+impl Root {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { directory: open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens the regular file that a request's path names; `None` when there
+    /// is none.
+    pub(crate) fn file(&self, path: &[u8]) -> Option<Opened> {
+        let name = relative(path)?;
+        let file = File::from(self.resolve(&name).ok()?);
+        let stat = fstat(&file).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        Some(Opened { file, len: u64::try_from(stat.st_size).ok()? })
+    }
+
+    /// Lets the kernel keep the whole way, symbolic links and all, beneath the
+    /// directory (`openat2(2)`). Where there is no such call, no link is
+    /// followed at all.
+    fn resolve(&self, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+        // A FIFO without a writer must not block.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match openat2(&self.directory, name, flags, Mode::empty(), beneath) {
+            Err(Errno::NOSYS | Errno::PERM) => self.resolve_by_steps(name, flags),
+            result => result,
+        }
+    }
+
+    pub(crate) fn resolve_by_steps(
+        &self,
+        name: &[u8],
+        flags: OFlags,
+    ) -> rustix::io::Result<OwnedFd> {
+        let mut parts = name.split(|&byte| byte == b'/').peekable();
+        let mut directory = None;
+        while let Some(part) = parts.next() {
+            let from = directory.as_ref().unwrap_or(&self.directory);
+            if parts.peek().is_none() {
+                return openat(from, part, flags | OFlags::NOFOLLOW, Mode::empty());
+            }
+            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            directory = Some(openat(from, part, step, Mode::empty())?);
+        }
+        Err(Errno::NOENT)
+    }
+}
+
+/// A request's path as a name under the directory: without its query, percent
+/// decoded, `index.html` for a directory. `None` for one that is no such name.
+pub(crate) fn relative(path: &[u8]) -> Option<Vec<u8>> {
+    let path = path.split(|&byte| byte == b'?').next()?.strip_prefix(b"/")?;
+    let mut name = decode(path)?;
+    if name.is_empty() || name.ends_with(b"/") {
+        name.extend(b"index.html");
+    }
+    let good = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
+    name.split(|&byte| byte == b'/').all(good).then_some(name)
+}
+
+fn decode(path: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.iter().copied();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let (high, low) = (digit(bytes.next()?)?, digit(bytes.next()?)?);
+            decoded.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    Some(decoded)
+}

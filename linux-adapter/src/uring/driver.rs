@@ -1,0 +1,561 @@
+//! Operations from their request to their completion, and an end that leaves
+//! the kernel nothing to write to.
+//!
+//! # Implementation
+//!
+//! A [`Request`] owns all that its operation needs: the lease, the file. It
+//! moves into a slot before its entry is pushed and comes out after the
+//! completion (HELD of `slots.rs`). Paths and the answers of `statx` lie in a
+//! scratch region, a place for each slot.
+//!
+//! Closing: what the kernel has not taken is withdrawn, the rest is cancelled
+//! and waited for. What is not over at the deadline is leaked and counted, for
+//! there is no other way to be sure that nobody writes to freed memory.
+
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::CString,
+    mem,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr::NonNull,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{Statx, StatxFlags},
+    io::Errno,
+    io_uring::{IoringCqeFlags, IoringSetupFlags, io_uring_sqe},
+    net::SendFlags,
+};
+
+use super::{
+    arena::{Arena, Lease},
+    file::{File, OpenOptions, Table},
+    kernel::{Kernel, Register},
+    op::{self, Bytes},
+    region::Region,
+    ring::{Ring, RingCounts},
+    slots::{Event, Kind, Slots, Ticket},
+};
+
+/// Bytes of a path, with the zero at its end (`PATH_MAX`).
+const PATH_LEN: usize = 4096;
+/// Scratch of a slot: a path, then a `struct statx`.
+const SCRATCH_LEN: usize = PATH_LEN + size_of::<Statx>();
+
+/// How long a ring that closes waits before it asks again.
+const CANCEL_EVERY: Duration = Duration::from_millis(20);
+
+/// What a kernel may still use when its ring is closed: never freed. Kept where
+/// a search for leaks finds it.
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+/// Operations whose memory had to be leaked, in this process.
+static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// Memory that is leaked.
+#[allow(dead_code, reason = "it is kept, not used")]
+enum Kept {
+    /// With its lease, which keeps the arena.
+    Request(Request),
+    Scratch(Region),
+}
+
+/// Operations that were not over when their ring had to be closed, and whose
+/// memory was leaked therefore, in this process.
+#[must_use]
+pub fn leaked() -> u64 {
+    LEAKED.load(Ordering::Relaxed)
+}
+
+/// What is to be done, with all that it needs.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Into the lease from `start` to `end`; `offset` is that of the lease's
+    /// beginning, as what is before `start` has been read.
+    Read { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
+    /// From the lease, the first `len` bytes.
+    Write { file: File, lease: Lease, len: usize, offset: u64 },
+    /// From the lease, to a socket.
+    Send { file: File, lease: Lease, start: usize, end: usize, zero_copy: bool },
+    /// To know when a socket takes bytes; the lease is not used.
+    Writable { file: File, lease: Lease },
+    /// The data, or the metadata too.
+    Sync { file: File, data_only: bool },
+    /// A path.
+    Open { path: CString, options: OpenOptions },
+    /// A transfer that a plain call has done.
+    Moved { lease: Lease },
+    /// The metadata, unless it is known already.
+    Status { file: File, known: Option<Box<Statx>> },
+}
+
+impl Request {
+    pub(crate) fn into_lease(self) -> Option<Lease> {
+        match self {
+            Self::Read { lease, .. }
+            | Self::Write { lease, .. }
+            | Self::Send { lease, .. }
+            | Self::Writable { lease, .. }
+            | Self::Moved { lease } => Some(lease),
+            Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
+        }
+    }
+}
+
+/// An operation that is over.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) request: Request,
+    pub(crate) result: Result<u32, Errno>,
+    /// The descriptor of a successful open.
+    pub(crate) opened: Option<OwnedFd>,
+    /// The answer of a successful status.
+    pub(crate) status: Option<Statx>,
+}
+
+/// What became of operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DriverCounts {
+    pub(crate) operations: u64,
+    pub(crate) completions: u64,
+    pub(crate) orphans: u64,
+    pub(crate) late_opens: u64,
+    pub(crate) stray: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Driver<K: Kernel> {
+    ring: Ring<K>,
+    slots: Slots<Request>,
+    /// Until the end.
+    scratch: Option<Region>,
+    arena: Arc<Arena>,
+    registered: bool,
+    table: Option<Arc<Table>>,
+    counts: DriverCounts,
+    cancels: u32,
+    closed: bool,
+    close_within: Duration,
+}
+
+impl<K: Kernel> Driver<K> {
+    pub(crate) fn new(
+        kernel: K,
+        depth: u16,
+        arena: Arc<Arena>,
+        close_within: Duration,
+    ) -> Result<Self, Errno> {
+        let scratch = Region::new(usize::from(depth) * SCRATCH_LEN)?;
+        Ok(Self {
+            ring: Ring::new(kernel),
+            slots: Slots::new(depth),
+            scratch: Some(scratch),
+            arena,
+            registered: false,
+            table: None,
+            counts: DriverCounts::default(),
+            cancels: 0,
+            closed: false,
+            close_within,
+        })
+    }
+
+    /// Pins the arena's memory, so that each operation need not.
+    pub(crate) fn register_buffers(&mut self) -> Result<(), Errno> {
+        let (base, len) = self.arena.memory();
+        self.ring.kernel().register(Register::Buffer(base, len))?;
+        self.registered = true;
+        Ok(())
+    }
+
+    /// Makes a table for `count` files.
+    pub(crate) fn register_files(&mut self, count: usize) -> Result<(), Errno> {
+        self.ring.kernel().register(Register::Files(&vec![-1; count]))?;
+        self.table = Some(Arc::default());
+        Ok(())
+    }
+
+    /// Puts a descriptor, or none, into the table.
+    pub(crate) fn set_file(&mut self, index: u32, fd: Option<&OwnedFd>) -> Result<(), Errno> {
+        let fd = fd.map_or(-1, AsRawFd::as_raw_fd);
+        self.ring.kernel().register(Register::FilesFrom(index, &[fd])).map(drop)
+    }
+
+    pub(crate) fn table(&self) -> Option<&Arc<Table>> {
+        self.table.as_ref()
+    }
+
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn kernel(&mut self) -> &mut K {
+        self.ring.kernel()
+    }
+
+    pub(crate) fn slots(&mut self) -> &mut Slots<Request> {
+        &mut self.slots
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.closed || self.slots.free() == 0
+    }
+
+    pub(crate) fn under_way(&self) -> usize {
+        self.slots.under_way()
+    }
+
+    pub(crate) fn counts(&self) -> (DriverCounts, RingCounts) {
+        (self.counts, self.ring.counts())
+    }
+
+    pub(crate) fn has(&self, flag: IoringSetupFlags) -> bool {
+        self.ring.has(flag)
+    }
+
+    /// Queues requests, each but the last linked to the next: all, or none
+    /// where there are not enough free slots.
+    pub(crate) fn start<const N: usize>(
+        &mut self,
+        requests: [Request; N],
+    ) -> Result<[Ticket; N], [Request; N]> {
+        // A chain must lie in one submission; and the kernel's queue is as long
+        // as there are slots, so it has room at the latest when it has taken
+        // what is there.
+        if self.closed || self.slots.free() < N || !self.make_room(N) {
+            return Err(requests);
+        }
+        let mut left = N;
+        Ok(requests.map(|request| {
+            left -= 1;
+            self.push(request, left > 0)
+        }))
+    }
+
+    /// Takes a slot for what has been done without the ring.
+    pub(crate) fn done(&mut self, request: Request, result: i32) -> Result<Ticket, Request> {
+        if self.closed { Err(request) } else { self.slots.insert_done(request, result) }
+    }
+
+    /// Puts one request into a slot and its entry into the queue; both have
+    /// room.
+    fn push(&mut self, request: Request, link: bool) -> Ticket {
+        let ticket = self.slots.next().expect("a free slot");
+        let mut entry = self.entry(&request, ticket);
+        if link {
+            entry = op::linked(entry);
+        }
+        let inserted = self.slots.insert(request);
+        debug_assert_eq!(inserted.ok(), Some(ticket));
+        // SAFETY: HELD: the slot owns the lease and the file until the
+        // completion of this ticket; the scratch is the slot's, too. Neither is
+        // freed before the driver, and that leaks what is under way.
+        unsafe { self.ring.queues().push(entry) };
+        self.counts.operations += 1;
+        ticket
+    }
+
+    /// Whether there is room for `count` entries, after a submission if need
+    /// be.
+    fn make_room(&mut self, count: usize) -> bool {
+        let has_room = |this: &mut Self| this.ring.queues().room() as usize >= count;
+        if has_room(self) {
+            return true;
+        }
+        // An error here is not this request's: it comes again with the next
+        // submission, unless it has passed.
+        let _ = self.submit();
+        if !has_room(self) && self.ring.has(IoringSetupFlags::SQPOLL) {
+            let _ = self.ring.wait_for_room();
+            self.note_submitted();
+        }
+        has_room(self)
+    }
+
+    fn entry(&mut self, request: &Request, ticket: Ticket) -> io_uring_sqe {
+        let data = ticket.user_data(Kind::Operation);
+        let table = self.table.as_ref();
+        let bytes = |lease: &Lease, start: usize, end: usize| Bytes {
+            // Within the lease, which the callers have checked.
+            at: lease.pointer().map_addr(|at| at.saturating_add(start)),
+            len: u32::try_from(end - start).unwrap_or(u32::MAX),
+            registered: self.registered && lease.is_of(&self.arena),
+        };
+        match request {
+            Request::Read { file, lease, start, end, offset } => {
+                let at = offset.saturating_add(*start as u64);
+                op::read(file.target(table), bytes(lease, *start, *end), at, data)
+            }
+            Request::Write { file, lease, len, offset } => {
+                op::write(file.target(table), bytes(lease, 0, *len), *offset, data)
+            }
+            Request::Send { file, lease, start, end, zero_copy } => {
+                let flags = SendFlags::NOSIGNAL;
+                op::send(file.target(table), bytes(lease, *start, *end), flags, *zero_copy, data)
+            }
+            Request::Writable { file, .. } => op::writable(file.target(table), data),
+            Request::Moved { .. } => op::nothing(data),
+            Request::Sync { file, data_only } => op::sync(file.target(table), *data_only, data),
+            Request::Open { path, options } => {
+                let place = self.fill_scratch(ticket, path.as_bytes_with_nul());
+                op::open(place, options.flags(), options.mode(), data)
+            }
+            Request::Status { file, .. } => {
+                use std::os::fd::AsFd;
+                let empty = self.fill_scratch(ticket, &[0]);
+                let status = self.scratch_at(ticket, PATH_LEN);
+                let fd = file.as_fd().as_raw_fd();
+                op::status(fd, empty, status, StatxFlags::BASIC_STATS, data)
+            }
+        }
+    }
+
+    fn scratch(&self) -> &Region {
+        self.scratch.as_ref().expect("scratch until the end")
+    }
+
+    /// A pointer into the scratch of a slot.
+    fn scratch_at(&self, ticket: Ticket, at: usize) -> NonNull<u8> {
+        let at = ticket.index() * SCRATCH_LEN + at;
+        self.scratch().part(at, 1).expect("scratch for each slot")
+    }
+
+    /// Puts a path into the scratch of a slot that is free.
+    fn fill_scratch(&mut self, ticket: Ticket, path: &[u8]) -> NonNull<u8> {
+        // The callers have checked the length of the path.
+        let len = path.len().min(PATH_LEN);
+        // SAFETY: the slot is free, so its scratch is not with the kernel.
+        let scratch = unsafe { self.scratch().slice_mut(ticket.index() * SCRATCH_LEN, len) };
+        scratch.copy_from_slice(&path[..len]);
+        self.scratch_at(ticket, 0)
+    }
+
+    /// Whether a path is short enough for a request.
+    pub(crate) fn takes_path(path: &CString) -> bool {
+        path.as_bytes_with_nul().len() <= PATH_LEN
+    }
+
+    fn note_submitted(&mut self) {
+        let pending = self.ring.queues().pending() as usize;
+        self.slots.submitted(self.slots.queued().saturating_sub(pending));
+    }
+
+    /// Gives the kernel all that is queued.
+    pub(crate) fn submit(&mut self) -> Result<(), Errno> {
+        self.enter(0, None)
+    }
+
+    /// Submits, and waits until a completion is there, at most `timeout`.
+    ///
+    /// An error is one of the call: what was queued may be submitted all the
+    /// same, and completes in any case.
+    pub(crate) fn enter(&mut self, want: u32, timeout: Option<Duration>) -> Result<(), Errno> {
+        let entered = self.ring.enter(want, timeout);
+        self.note_submitted();
+        entered
+    }
+
+    /// Completions that are there already.
+    pub(crate) fn ready(&mut self) -> bool {
+        self.ring.queues().ready() > 0
+    }
+
+    /// Whether a call that does not wait may find completions.
+    pub(crate) fn wants_call(&mut self) -> bool {
+        self.slots.queued() > 0 || self.ring.wants_call()
+    }
+
+    /// Takes the completions that are there: calls `over` with the ticket and
+    /// the waker of each operation that somebody waits for.
+    pub(crate) fn reap(&mut self, mut over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+        let mut count = 0;
+        // Also those that a full queue has held back.
+        while let Some(completion) = self.ring.pop() {
+            count += 1;
+            let flags = IoringCqeFlags::from_bits_retain(completion.flags);
+            let more = flags.contains(IoringCqeFlags::MORE);
+            match self.slots.complete(completion.user_data, completion.result, more) {
+                Event::Done(ticket, waker) => {
+                    self.counts.completions += 1;
+                    over(ticket, waker);
+                }
+                Event::Orphan(request, result) => self.bury(request, result),
+                Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
+                Event::More => {}
+                Event::Stray => self.counts.stray += 1,
+            }
+        }
+        count
+    }
+
+    /// Drops what an operation held that nobody waits for.
+    fn bury(&mut self, request: Request, result: i32) {
+        self.counts.orphans += 1;
+        if opened(&request, result).is_some() {
+            self.counts.late_opens += 1;
+        }
+    }
+
+    /// What became of an operation that is over; `None` while it is under way.
+    pub(crate) fn take(&mut self, ticket: Ticket) -> Option<Done> {
+        let (request, result) = self.slots.take(ticket)?;
+        let opened = opened(&request, result);
+        let status = match &request {
+            Request::Status { known: Some(known), .. } => Some(**known),
+            Request::Status { .. } if result >= 0 => Some(self.status(ticket)),
+            _ => None,
+        };
+        let result = u32::try_from(result)
+            .map_err(|_| Errno::from_raw_os_error(result.checked_neg().unwrap_or(i32::MAX)));
+        Some(Done { request, result, opened, status })
+    }
+
+    /// The answer that the kernel wrote for a slot.
+    fn status(&self, ticket: Ticket) -> Statx {
+        let place = self.scratch_at(ticket, PATH_LEN).cast::<Statx>();
+        // SAFETY: the operation is over, so the kernel has written a `struct
+        // statx` there and writes no more; any bytes are a valid one.
+        unsafe { place.read_unaligned() }
+    }
+
+    /// Nobody waits for `ticket` any more; what it holds is dropped when it is
+    /// over.
+    pub(crate) fn orphan(&mut self, ticket: Ticket) {
+        if let Some((request, result)) = self.slots.orphan(ticket) {
+            self.bury(request, result);
+        }
+    }
+
+    /// Asks the kernel to cancel an operation. It completes in any case, with
+    /// `ECANCELED` or as if nothing had been asked.
+    pub(crate) fn cancel(&mut self, ticket: Ticket) -> bool {
+        // So many completions have room, see `Real::new`.
+        if self.cancels >= self.slots.len() || !self.make_room(1) {
+            return false;
+        }
+        let entry = op::cancel(ticket.user_data(Kind::Operation), ticket.user_data(Kind::Cancel));
+        self.slots.queue_without_slot();
+        self.cancels += 1;
+        // SAFETY: the entry names no memory and no descriptor.
+        unsafe { self.ring.queues().push(entry) };
+        true
+    }
+
+    /// Ends all operations; how many had to be leaked.
+    pub(crate) fn close(&mut self, within: Duration) -> u64 {
+        if mem::replace(&mut self.closed, true) {
+            return 0;
+        }
+        let deadline = Instant::now() + within;
+        self.withdraw();
+        loop {
+            self.reap(|_, _| {});
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.under_way() == 0 || left.is_zero() {
+                break;
+            }
+            // Again and again: a polling thread may have taken more since, and
+            // a queue may have been too full for all requests to cancel.
+            self.cancel_all();
+            match self.enter(1, Some(left.min(CANCEL_EVERY))) {
+                Ok(()) | Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
+                Err(_) => break,
+            }
+        }
+        self.bury_done();
+        if self.under_way() > 0 {
+            return self.leak();
+        }
+        if mem::take(&mut self.registered) {
+            // At once: what a ring that is closed has pinned is given back
+            // later, and counts against the limit until then.
+            let _ = self.ring.kernel().register(Register::NoBuffers);
+        }
+        0
+    }
+
+    /// Takes back what the kernel has not seen. A polling thread may be
+    /// looking at it, so that is left to finish.
+    fn withdraw(&mut self) {
+        if self.ring.has(IoringSetupFlags::SQPOLL) {
+            let _ = self.submit();
+            return;
+        }
+        self.fail_queued(Errno::CANCELED, |_, _| {});
+    }
+
+    /// Takes back what the kernel has not seen: it is over, with this error.
+    /// Not where a thread of the kernel polls the queue.
+    pub(crate) fn fail_queued(
+        &mut self,
+        errno: Errno,
+        mut over: impl FnMut(Ticket, Option<Waker>),
+    ) {
+        self.note_submitted();
+        let count = self.ring.queues().withdraw() as usize;
+        let (mut orphans, mut cancels) = (Vec::new(), 0);
+        self.slots.withdrawn(count, -errno.raw_os_error(), |event| match event {
+            Event::Orphan(request, result) => orphans.push((request, result)),
+            Event::Cancel => cancels += 1,
+            Event::Done(ticket, waker) => over(ticket, waker),
+            Event::More | Event::Stray => {}
+        });
+        self.cancels = self.cancels.saturating_sub(cancels);
+        orphans.into_iter().for_each(|(request, result)| self.bury(request, result));
+    }
+
+    /// Asks the kernel to cancel all that is under way.
+    fn cancel_all(&mut self) {
+        match self.ring.kernel().register(Register::CancelAny(Duration::ZERO)) {
+            // All cancelled, none found, or some that take their time.
+            Ok(_) | Err(Errno::NOENT | Errno::TIME | Errno::ALREADY) => return,
+            // Not before Linux 6.0.
+            Err(_) => {}
+        }
+        let tickets: Vec<Ticket> = self.slots.tickets_under_way().collect();
+        for ticket in tickets {
+            self.cancel(ticket);
+        }
+    }
+
+    /// Drops what is over and nobody has taken.
+    fn bury_done(&mut self) {
+        let done = self.slots.take_all_done();
+        done.into_iter().for_each(|(request, result)| self.bury(request, result));
+    }
+
+    /// Keeps what the kernel may still use, for ever.
+    fn leak(&mut self) -> u64 {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.len();
+        kept.extend(self.slots.abandon().map(Kept::Request));
+        let leaked = (kept.len() - before) as u64;
+        kept.extend(self.scratch.take().map(Kept::Scratch));
+        LEAKED.fetch_add(leaked, Ordering::Relaxed);
+        leaked
+    }
+}
+
+impl<K: Kernel> Drop for Driver<K> {
+    fn drop(&mut self) {
+        self.close(self.close_within);
+    }
+}
+
+/// The descriptor of an open that succeeded.
+fn opened(request: &Request, result: i32) -> Option<OwnedFd> {
+    if !matches!(request, Request::Open { .. }) || result < 0 {
+        return None;
+    }
+    // SAFETY: a completed open hands over a new descriptor, and a slot gives
+    // its result once.
+    Some(unsafe { OwnedFd::from_raw_fd(result) })
+}

@@ -1,0 +1,64 @@
+//! What is done by plain calls beside the ring.
+
+use std::{io::IoSliceMut, os::fd::AsFd};
+
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use super::file::File;
+
+/// A count behind `start` bytes that have been there before; an error behind
+/// some comes again at the next try.
+pub(crate) fn more(start: usize, result: Result<u32, Errno>) -> Result<usize, Errno> {
+    match result {
+        Ok(len) => Ok(start + len as usize),
+        Err(_) if start > 0 => Ok(start),
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(crate) fn negative(errno: Errno) -> i32 {
+    -errno.raw_os_error()
+}
+
+/// Calls again what a signal has interrupted.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// What a read from the page cache came to.
+#[derive(Debug)]
+pub(crate) enum Cached {
+    /// This is what `pread(2)` would say.
+    All(Result<usize, Errno>),
+    /// So many bytes are there, the others are on the disk.
+    Only(usize),
+}
+
+/// Reads what the page cache has (`RWF_NOWAIT`, `preadv2(2)`).
+pub(crate) fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Cached {
+    let mut len = 0;
+    while len < bytes.len() {
+        let into = &mut [IoSliceMut::new(&mut bytes[len..])];
+        let at = offset.saturating_add(len as u64);
+        match preadv2(file.as_fd(), into, at, ReadWriteFlags::NOWAIT) {
+            // The end of the file: what is not in the cache would be EAGAIN.
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Cached::Only(len),
+            // Not this kind of file, or not this kernel; a seccomp filter.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+                file.no_nowait();
+                return Cached::Only(len);
+            }
+            Err(_) if len > 0 => break,
+            Err(errno) => return Cached::All(Err(errno)),
+        }
+    }
+    Cached::All(Ok(len))
+}
