@@ -313,7 +313,9 @@ where
     ) -> Result<usize, Consumer<'r>> {
         // Back to the records that were looked at and not released.
         consumer.release(0);
-        let finished = (0..self.lanes.len()).find(|lane| self.lane_is_finished(*lane));
+        // A pump of one lane that is not taken spares the search and its code.
+        let lanes = if LANES > 1 || self.lanes.is_full() { self.lanes.len() } else { 0 };
+        let finished = (0..lanes).find(|lane| self.lane_is_finished(*lane));
         let new = Lane::new(consumer, priority);
         if let Some((lane, old)) = finished.and_then(|lane| Some((lane, self.lanes.get_mut(lane)?)))
         {
