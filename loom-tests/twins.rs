@@ -88,8 +88,8 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "records_before_gone",
         file: "ring/consumer.rs",
-        from: "self.region.control().producer_gone.load(Ordering::Acquire) && !self.finds(self.head)",
-        to: "!self.finds(self.head) && self.region.control().producer_gone.load(Ordering::Acquire)",
+        from: "self.region.control().producer_gone.load(Ordering::Acquire) && !self.finds_first()",
+        to: "!self.finds_first() && self.region.control().producer_gone.load(Ordering::Acquire)",
         model: "one::producer_leaves",
         says: "finished with a record left",
     },

@@ -313,7 +313,12 @@ where
     ) -> Result<usize, Consumer<'r>> {
         // Back to the records that were looked at and not released.
         consumer.release(0);
-        let finished = (0..self.lanes.len()).find(|lane| self.lane_is_finished(*lane));
+        let finished = if LANES == 1 {
+            // Without the code of a search.
+            (self.lanes.is_full() && self.lane_is_finished(0)).then_some(0)
+        } else {
+            (0..self.lanes.len()).find(|lane| self.lane_is_finished(*lane))
+        };
         let new = Lane::new(consumer, priority);
         if let Some((lane, old)) = finished.and_then(|lane| Some((lane, self.lanes.get_mut(lane)?)))
         {

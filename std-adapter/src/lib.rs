@@ -32,6 +32,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What becomes of messages for which there is no room is each channel's
+//! [`Policy`], which of them go first its priority; [`Registrar`] makes channels
+//! from any thread, [`Running`] is a drainer on a thread of its own, and every
+//! loss is a number in its [`Snapshot`].
+//!
 //! [`mod@file`] is about files: reads and writes at any offset, many at a time, by
 //! threads here and by io_uring in `forebay-linux`.
 //!

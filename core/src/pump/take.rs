@@ -274,6 +274,9 @@ where
 
     /// Releases each ring up to its first record that is still lent.
     pub(super) fn release(&mut self) {
+        if LANES == 1 {
+            return self.release_lane(0);
+        }
         for index in 0..self.lanes.len() {
             self.release_lane(index);
         }

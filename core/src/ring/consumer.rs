@@ -164,7 +164,7 @@ impl<'r> Consumer<'r> {
     pub fn is_finished(&self) -> bool {
         // Acquire, and before the look at the records: pairs with the
         // producer's last store, so that its last commit is seen after it.
-        self.region.control().producer_gone.load(Ordering::Acquire) && !self.finds(self.head)
+        self.region.control().producer_gone.load(Ordering::Acquire) && !self.finds_first()
     }
 
     /// Whether there is a record that [`next_place`](Consumer::next_place) has
@@ -178,11 +178,16 @@ impl<'r> Consumer<'r> {
         walk.next(self.region).is_some() || walk.at != self.walked
     }
 
-    fn finds(&self, at: Position) -> bool {
-        if !self.hold.is_taken() {
-            return self.region.finds_or_may_find();
-        }
-        self.walk_from(at).next(self.region).is_some()
+    /// Whether there is a record. The producers are gone, so that nobody else
+    /// takes the hold.
+    fn finds_first(&self) -> bool {
+        let head = if self.hold.is_taken() {
+            self.head
+        } else {
+            // Relaxed: seen since the producers' last store has been.
+            Position(self.region.head().load(Ordering::Relaxed))
+        };
+        Walk { at: head, end: head.plus(self.region.capacity()) }.next(self.region).is_some()
     }
 
     /// A walk from `at` to at most a lap behind the head. The hold is this
