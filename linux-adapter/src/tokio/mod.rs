@@ -335,6 +335,7 @@ pub struct File {
 impl File {
     /// Reads from `offset` on, as many bytes as the lease has; how many were
     /// read is less at the end of the file, and zero behind it.
+    #[inline]
     pub async fn read_at(&self, lease: Lease, offset: u64) -> (Lease, io::Result<usize>) {
         let len = lease.len();
         self.read_len_at(lease, len, offset).await
@@ -343,6 +344,8 @@ impl File {
     /// Reads up to `len` bytes into the front of the lease. Errors come with
     /// the lease: those of `pread(2)`, and `InvalidInput` for more bytes than
     /// the lease has and for what `O_DIRECT` does not take.
+    // Inline: as `Context::read` is.
+    #[inline]
     pub async fn read_len_at(
         &self,
         mut lease: Lease,

@@ -169,7 +169,6 @@ fn perform(mut request: Request) -> Done {
             let writable = &mut [PollFd::new(&*file, PollFlags::OUT)];
             retry(|| poll(writable, None)).map(|_| 0)
         }
-        Request::Moved { .. } => Ok(0),
         Request::Sync { file, data_only: true } => retry(|| fdatasync(&*file)).map(|()| 0),
         Request::Sync { file, data_only: false } => retry(|| fsync(&*file)).map(|()| 0),
         Request::Open { path, options } => retry(|| options.open(&*path)).map(|fd| {

@@ -90,8 +90,6 @@ pub(crate) enum Request {
     Sync { file: File, data_only: bool },
     /// A path.
     Open { path: CString, options: OpenOptions },
-    /// A transfer that a plain call has done.
-    Moved { lease: Lease },
     /// The metadata, unless it is known already.
     Status { file: File, known: Option<Box<Statx>> },
 }
@@ -102,8 +100,7 @@ impl Request {
             Self::Read { lease, .. }
             | Self::Write { lease, .. }
             | Self::Send { lease, .. }
-            | Self::Writable { lease, .. }
-            | Self::Moved { lease } => Some(lease),
+            | Self::Writable { lease, .. } => Some(lease),
             Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
         }
     }
@@ -205,8 +202,9 @@ impl<K: Kernel> Driver<K> {
         &mut self.slots
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.closed || self.slots.free() == 0
+    /// Operations that could be started now.
+    pub(crate) fn free(&self) -> usize {
+        if self.closed { 0 } else { self.slots.free() }
     }
 
     pub(crate) fn under_way(&self) -> usize {
@@ -302,7 +300,6 @@ impl<K: Kernel> Driver<K> {
                 op::send(file.target(table), bytes(lease, *start, *end), flags, *zero_copy, data)
             }
             Request::Writable { file, .. } => op::writable(file.target(table), data),
-            Request::Moved { .. } => op::nothing(data),
             Request::Sync { file, data_only } => op::sync(file.target(table), *data_only, data),
             Request::Open { path, options } => {
                 let place = self.fill_scratch(ticket, path.as_bytes_with_nul());

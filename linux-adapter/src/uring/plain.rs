@@ -40,6 +40,7 @@ pub(crate) enum Cached {
 }
 
 /// Reads what the page cache has (`RWF_NOWAIT`, `preadv2(2)`).
+#[inline(always)]
 pub(crate) fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Cached {
     let mut len = 0;
     while len < bytes.len() {
