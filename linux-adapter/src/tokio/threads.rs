@@ -159,8 +159,9 @@ fn perform(mut request: Request) -> Done {
             let at = offset.saturating_add(*start as u64);
             retry(|| pread(&*file, &mut lease[*start..*end], at)).map(count)
         }
-        Request::Write { file, lease, len, offset } => {
-            retry(|| pwrite(&*file, &lease[..*len], *offset)).map(count)
+        Request::Write { file, lease, start, end, offset } => {
+            let at = offset.saturating_add(*start as u64);
+            retry(|| pwrite(&*file, &lease[*start..*end], at)).map(count)
         }
         Request::Send { file, lease, start, end, .. } => {
             retry(|| send(&*file, &lease[*start..*end], SendFlags::NOSIGNAL)).map(count)

@@ -333,7 +333,7 @@ impl Context {
             let result = retry(|| pwrite(file, &lease[..len], offset));
             return Ok(self.ready.moved(lease, result));
         }
-        self.transfer(Request::Write { file: file.clone(), lease, len, offset })
+        self.transfer(Request::Write { file: file.clone(), lease, start: 0, end: len, offset })
     }
 
     /// Reads at once what the page cache has, into any buffer: the shortest
@@ -381,7 +381,7 @@ impl Context {
             return Err(Refused { why, lease });
         }
         let requests = [
-            Request::Write { file: file.clone(), lease, len, offset },
+            Request::Write { file: file.clone(), lease, start: 0, end: len, offset },
             Request::Sync { file: file.clone(), data_only: true },
         ];
         let requests = if self.room() < 2 { Err(requests) } else { self.driver.start(requests) };
@@ -640,10 +640,12 @@ impl Context {
     fn outcome(&mut self, done: Done) -> Outcome {
         let Done { request, result, opened, status } = done;
         match request {
-            Request::Read { lease, start, .. } => Outcome::Moved(lease, more(start, result)),
-            Request::Write { lease, .. }
-            | Request::Send { lease, .. }
-            | Request::Writable { lease, .. } => Outcome::Moved(lease, more(0, result)),
+            Request::Read { lease, start, .. } | Request::Write { lease, start, .. } => {
+                Outcome::Moved(lease, more(start, result))
+            }
+            Request::Send { lease, .. } | Request::Writable { lease, .. } => {
+                Outcome::Moved(lease, more(0, result))
+            }
             Request::Sync { .. } => Outcome::Synced(result.map(drop)),
             Request::Open { options, .. } => Outcome::Opened(match (opened, result) {
                 (Some(fd), _) => {

@@ -80,8 +80,8 @@ pub(crate) enum Request {
     /// Into the lease from `start` to `end`; `offset` is that of the lease's
     /// beginning, as what is before `start` has been read.
     Read { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
-    /// From the lease, the first `len` bytes.
-    Write { file: File, lease: Lease, len: usize, offset: u64 },
+    /// From the lease, as a read into it.
+    Write { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
     /// From the lease, to a socket.
     Send { file: File, lease: Lease, start: usize, end: usize, zero_copy: bool },
     /// To know when a socket takes bytes; the lease is not used.
@@ -292,8 +292,9 @@ impl<K: Kernel> Driver<K> {
                 let at = offset.saturating_add(*start as u64);
                 op::read(file.target(table), bytes(lease, *start, *end), at, data)
             }
-            Request::Write { file, lease, len, offset } => {
-                op::write(file.target(table), bytes(lease, 0, *len), *offset, data)
+            Request::Write { file, lease, start, end, offset } => {
+                let at = offset.saturating_add(*start as u64);
+                op::write(file.target(table), bytes(lease, *start, *end), at, data)
             }
             Request::Send { file, lease, start, end, zero_copy } => {
                 let flags = SendFlags::NOSIGNAL;
