@@ -463,7 +463,9 @@ impl<K: Kernel> Driver<K> {
             // Again and again: a polling thread may have taken more since, and
             // a queue may have been too full for all requests to cancel.
             self.cancel_all();
-            match self.enter(1, Some(left.min(CANCEL_EVERY))) {
+            // For all at once: one by one would cancel again at each.
+            let want = u32::try_from(self.under_way()).unwrap_or(u32::MAX);
+            match self.enter(want, Some(left.min(CANCEL_EVERY))) {
                 Ok(()) | Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
                 Err(_) => break,
             }
