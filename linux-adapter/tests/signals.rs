@@ -17,7 +17,10 @@ use std::{
 };
 
 use common::{FORMAT, messages, watchdog, wire_of};
-use forebay_linux::FdSink;
+use forebay_linux::{
+    FdSink,
+    uring::{Config, Context, Outcome, Way},
+};
 use forebay_std::{
     Drainer, Wait,
     forebay::{Progress, Sink},
@@ -39,7 +42,8 @@ fn main() {
             a_signal_makes_a_blocking_write_short();
             a_signal_ends_a_wait();
             a_stream_under_signals_is_whole();
-            println!("signals: 3 cases passed");
+            a_signal_does_not_end_a_wait_for_a_ring();
+            println!("signals: 4 cases passed");
         }
         Ok(case) => child(case),
     }
@@ -78,8 +82,33 @@ fn child(case: &str) {
             assert_eq!(drainer.ledger().delivered, 1000);
             eprintln!("{}", drainer.counts().short);
         }
+        "ring" => ring(),
         other => panic!("no case {other}"),
     }
+}
+
+/// Reads through a ring what the handler of the signal writes, until a signal
+/// has met a wait.
+fn ring() {
+    let mut context = match Context::new(&Config::new().queue_depth(1).reads(Way::Ring)) {
+        Ok(context) => context,
+        Err(why) => return eprintln!("SKIPPED: {why}"),
+    };
+    let (far, near) = io::pipe().unwrap();
+    signal_hook::low_level::pipe::register(SIGUSR1, near).unwrap();
+    let file = context.adopt(far);
+    eprintln!("ready");
+    while context.counts().interrupted == 0 {
+        let lease = context.lease().unwrap();
+        let ticket = context.read(&file, lease, 1, 0).unwrap();
+        // A call that has submitted something tells of that, not of the signal.
+        context.submit().unwrap();
+        let over = context.wait(None).unwrap().unwrap();
+        assert_eq!(over.ticket, ticket);
+        let Outcome::Moved(_, result) = over.outcome else { panic!("{over:?}") };
+        assert_eq!(result, Ok(1));
+    }
+    eprintln!("interrupted");
 }
 
 struct Running {
@@ -172,4 +201,17 @@ fn a_stream_under_signals_is_whole() {
     assert!(short > 0, "no signal came in the middle of a write");
     running.end();
     assert!(received == wire_of(&FORMAT, &messages(1000)));
+}
+
+fn a_signal_does_not_end_a_wait_for_a_ring() {
+    let _held = watchdog("a wait for a ring");
+    let mut running = Running::start("ring");
+    let line = running.line();
+    if line.starts_with("SKIPPED: ") {
+        println!("{line}");
+    } else {
+        assert_eq!(line, "ready");
+        assert_eq!(running.signal_until_it_speaks(), "interrupted");
+    }
+    running.end();
 }

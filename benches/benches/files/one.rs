@@ -2,26 +2,43 @@
 
 use std::{fs, os::unix::fs::FileExt, time::Duration};
 
-use compio::{buf::BufResult, io::AsyncReadAt};
+use compio::{
+    buf::{BufResult, IntoInner, IoBuf},
+    io::AsyncReadAt,
+};
 use forebay_benches::rounds::{Group, Round, of};
 use forebay_linux::{
     tokio::Files,
     uring::{Config, Context, Outcome, Way},
 };
 use io_uring::{IoUring, opcode, types::Fd};
+use rustix::io::{ReadWriteFlags, pread, preadv2, pwrite};
 use std::os::fd::AsRawFd;
+use tokio_uring::buf::BoundedBuf;
 
 use crate::data::{BLOCK, Data, aligned, offsets};
 
 const OPERATIONS: usize = 2000;
 /// Within what is read, so that the processor's caches serve all alike.
-const RANGE: u64 = 1 << 20;
+const RANGE: u64 = 256 << 10;
 
-fn round(work: impl FnMut(u64)) -> Round {
-    Round::timed_process(OPERATIONS as u64, || {
-        offsets(RANGE).take(OPERATIONS).for_each(work);
+/// A round of `work`, which does one operation at each offset that it is given.
+///
+/// It does so for all blocks before it is timed: whoever was before may have
+/// emptied the processor's caches, or have moved the thread to a processor whose
+/// caches hold nothing of this.
+fn turn(operations: usize, mut work: impl FnMut(&[u64])) -> Round {
+    let blocks: Vec<u64> = (0..RANGE).step_by(BLOCK).collect();
+    let order: Vec<u64> = offsets(RANGE).take(operations).collect();
+    work(&blocks);
+    Round::timed_process(operations as u64, || {
+        work(&order);
         f64::NAN
     })
+}
+
+fn round(mut work: impl FnMut(u64)) -> Round {
+    turn(OPERATIONS, |order| order.iter().for_each(|&offset| work(offset)))
 }
 
 /// One operation of the io-uring crate.
@@ -37,12 +54,15 @@ pub(crate) fn push(ring: &mut IoUring, entry: &io_uring::squeue::Entry) {
     unsafe { ring.submission().push(entry) }.unwrap();
 }
 
-/// Reads a block of our context.
-fn read(context: &mut Context, file: &forebay_linux::uring::File, offset: u64) {
-    let lease = context.lease().unwrap();
-    let ticket = context.read(file, lease, BLOCK, offset).unwrap();
-    let Outcome::Moved(_, result) = context.complete(ticket).unwrap() else { panic!() };
-    assert_eq!(result, Ok(BLOCK));
+/// Reads blocks of a context, one after the other into the same buffer.
+fn read(context: &mut Context, file: &forebay_linux::uring::File) -> Round {
+    let mut lease = context.lease();
+    round(|offset| {
+        let ticket = context.read(file, lease.take().unwrap(), BLOCK, offset).unwrap();
+        let Outcome::Moved(back, result) = context.complete(ticket).unwrap() else { panic!() };
+        assert_eq!(result, Ok(BLOCK));
+        lease = Some(back);
+    })
 }
 
 pub(crate) fn reads(data: &Data) {
@@ -52,6 +72,10 @@ pub(crate) fn reads(data: &Data) {
     // aligned to a page, as leases are.
     let mut memory = vec![0; 2 * BLOCK];
     let mut inline_memory = vec![0; 2 * BLOCK];
+    let inline_call = fs::File::open(&path).unwrap();
+    let mut inline_call_memory = vec![0; 2 * BLOCK];
+    let by_hand = fs::File::open(&path).unwrap();
+    let mut by_hand_memory = vec![0; 2 * BLOCK];
 
     let mut inline = Context::new(&Config::new()).unwrap();
     let inline_file = inline.adopt(fs::File::open(&path).unwrap());
@@ -77,10 +101,24 @@ pub(crate) fn reads(data: &Data) {
         compio_runtime.block_on(async { compio::fs::File::open(&path).await.unwrap() });
 
     Group::new("cached 4 KiB reads, one at a time")
-        .bound("pread", move || {
+        .peer("pread", move || {
             let start = aligned(&memory);
             let buffer = &mut memory[start..start + BLOCK];
-            round(|offset| plain.read_exact_at(buffer, offset).unwrap())
+            round(|offset| assert_eq!(plain.read_at(buffer, offset).unwrap(), BLOCK))
+        })
+        // A function of libc returns once more behind its system call.
+        .bound("pread, the call inline", move || {
+            let start = aligned(&inline_call_memory);
+            let buffer = &mut inline_call_memory[start..start + BLOCK];
+            round(|offset| assert_eq!(pread(&inline_call, &mut *buffer, offset), Ok(BLOCK)))
+        })
+        .peer("preadv2, RWF_NOWAIT, inline", move || {
+            let start = aligned(&by_hand_memory);
+            let buffer = &mut by_hand_memory[start..start + BLOCK];
+            round(|offset| {
+                let into = &mut [std::io::IoSliceMut::new(buffer)];
+                assert_eq!(preadv2(&by_hand, into, offset, ReadWriteFlags::NOWAIT), Ok(BLOCK));
+            })
         })
         .ours("Context, read_cached", &[of(1.10, "pread")], || {
             let start = aligned(&inline_memory);
@@ -90,23 +128,18 @@ pub(crate) fn reads(data: &Data) {
                 assert_eq!(len, Ok(Some(BLOCK)));
             })
         })
-        .ours("Context, inline", &[of(1.10, "pread")], || {
-            round(|offset| read(&mut tickets, &tickets_file, offset))
-        })
-        .ours("Context, by the ring", &[], move || {
-            round(|offset| read(&mut by_ring, &ring_file, offset))
-        })
+        .ours("Context, inline", &[of(1.10, "pread")], || read(&mut tickets, &tickets_file))
+        .ours("Context, by the ring", &[], move || read(&mut by_ring, &ring_file))
         .ours("tokio Files, inline", &[], move || {
-            Round::timed_process(OPERATIONS as u64, || {
+            turn(OPERATIONS, |order| {
                 runtime.block_on(async {
                     let mut lease = tokio_file.files().lease().await;
-                    for offset in offsets(RANGE).take(OPERATIONS) {
+                    for &offset in order {
                         let (back, len) = tokio_file.read_len_at(lease, BLOCK, offset).await;
                         assert_eq!(len.unwrap(), BLOCK);
                         lease = back;
                     }
                 });
-                f64::NAN
             })
         })
         .peer("io-uring crate", move || {
@@ -119,45 +152,46 @@ pub(crate) fn reads(data: &Data) {
             })
         })
         .peer("compio", || {
-            Round::timed_process(OPERATIONS as u64, || {
+            let mut memory = Some(vec![0; 2 * BLOCK]);
+            turn(OPERATIONS, |order| {
                 compio_runtime.block_on(async {
-                    let mut buffer = Vec::with_capacity(BLOCK);
-                    for offset in offsets(RANGE).take(OPERATIONS) {
-                        buffer.clear();
-                        let BufResult(len, back) = compio_file.read_at(buffer, offset).await;
+                    for &offset in order {
+                        let buffer = memory.take().unwrap();
+                        let start = aligned(&buffer);
+                        let slice = IoBuf::slice(buffer, start..start + BLOCK);
+                        let BufResult(len, back) = compio_file.read_at(slice, offset).await;
                         assert_eq!(len.unwrap(), BLOCK);
-                        buffer = back;
+                        memory = Some(back.into_inner());
                     }
                 });
-                f64::NAN
             })
         })
         .peer("tokio-uring", || {
-            Round::timed_process(OPERATIONS as u64, || {
+            let mut memory = Some(vec![0; 2 * BLOCK]);
+            turn(OPERATIONS, |order| {
                 uring_runtime.block_on(async {
-                    let mut buffer = vec![0; BLOCK];
-                    for offset in offsets(RANGE).take(OPERATIONS) {
-                        let (len, back) = uring_file.read_at(buffer, offset).await;
+                    for &offset in order {
+                        let buffer = memory.take().unwrap();
+                        let start = aligned(&buffer);
+                        let slice = BoundedBuf::slice(buffer, start..start + BLOCK);
+                        let (len, back) = uring_file.read_at(slice, offset).await;
                         assert_eq!(len.unwrap(), BLOCK);
-                        buffer = back;
+                        memory = Some(back.into_inner());
                     }
                 });
-                f64::NAN
             })
         })
         .peer("tokio::fs", move || {
             use tokio::io::{AsyncReadExt, AsyncSeekExt};
-            let operations = OPERATIONS / 20;
-            Round::timed_process(operations as u64, || {
+            turn(OPERATIONS / 20, |order| {
                 fs_runtime.block_on(async {
                     let mut file = tokio::fs::File::open(&path).await.unwrap();
                     let mut buffer = vec![0; BLOCK];
-                    for offset in offsets(RANGE).take(operations) {
+                    for &offset in order {
                         file.seek(std::io::SeekFrom::Start(offset)).await.unwrap();
                         file.read_exact(&mut buffer).await.unwrap();
                     }
                 });
-                f64::NAN
             })
         })
         .run(Duration::from_secs(6));
@@ -170,20 +204,23 @@ pub(crate) fn writes(data: &Data) {
     let path = data.scratch();
     fs::write(&path, vec![1; RANGE as usize]).unwrap();
     let open = || fs::OpenOptions::new().write(true).open(&path).unwrap();
-    let (plain, peer) = (open(), open());
-    let buffer = vec![2; BLOCK];
+    let (plain, inline_call, peer) = (open(), open(), open());
+    let buffer = vec![2; 2 * BLOCK];
     let mut context = Context::new(&Config::new()).unwrap();
     let file = context.adopt(open());
     let mut by_ring = Context::new(&Config::new().writes(Way::Ring)).unwrap();
     let ring_file = by_ring.adopt(open());
     let mut ring = IoUring::new(8).unwrap();
-    let peer_buffer = vec![3; BLOCK];
+    let peer_buffer = vec![3; 2 * BLOCK];
 
-    let write = |context: &mut Context, file: &forebay_linux::uring::File, offset| {
-        let lease = context.lease().unwrap();
-        let ticket = context.write(file, lease, BLOCK, offset).unwrap();
-        let Outcome::Moved(_, result) = context.complete(ticket).unwrap() else { panic!() };
-        assert_eq!(result, Ok(BLOCK));
+    let write = |context: &mut Context, file: &forebay_linux::uring::File| {
+        let mut lease = context.lease();
+        round(|offset| {
+            let ticket = context.write(file, lease.take().unwrap(), BLOCK, offset).unwrap();
+            let Outcome::Moved(back, result) = context.complete(ticket).unwrap() else { panic!() };
+            assert_eq!(result, Ok(BLOCK));
+            lease = Some(back);
+        })
     };
     let tokio_round = |threads: bool| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
@@ -199,34 +236,37 @@ pub(crate) fn writes(data: &Data) {
             files.adopt(file)
         });
         move || {
-            let operations = OPERATIONS / 20;
-            Round::timed_process(operations as u64, || {
+            turn(OPERATIONS, |order| {
                 runtime.block_on(async {
                     let mut lease = file.files().lease().await;
-                    for offset in offsets(RANGE).take(operations) {
+                    for &offset in order {
                         let (back, len) = file.write_at(lease, BLOCK, offset).await;
                         assert_eq!(len.unwrap(), BLOCK);
                         lease = back;
                     }
                 });
-                f64::NAN
             })
         }
     };
     Group::new("buffered 4 KiB writes, one at a time")
-        .bound("pwrite", move || round(|offset| plain.write_all_at(&buffer, offset).unwrap()))
-        .ours("Context, inline", &[of(1.05, "pwrite")], move || {
-            round(|offset| write(&mut context, &file, offset))
+        .peer("pwrite", || {
+            let start = aligned(&buffer);
+            let buffer = &buffer[start..start + BLOCK];
+            round(|offset| assert_eq!(plain.write_at(buffer, offset).unwrap(), BLOCK))
         })
-        .ours("Context, by the ring", &[], move || {
-            round(|offset| write(&mut by_ring, &ring_file, offset))
+        .bound("pwrite, the call inline", || {
+            let start = aligned(&buffer);
+            let buffer = &buffer[start..start + BLOCK];
+            round(|offset| assert_eq!(pwrite(&inline_call, buffer, offset), Ok(BLOCK)))
         })
+        .ours("Context, inline", &[of(1.05, "pwrite")], move || write(&mut context, &file))
+        .ours("Context, by the ring", &[], move || write(&mut by_ring, &ring_file))
         .ours("tokio Files", &[], tokio_round(false))
         .ours("tokio Files, threads", &[], tokio_round(true))
         .peer("io-uring crate", move || {
+            let at = peer_buffer[aligned(&peer_buffer)..].as_ptr();
             round(|offset| {
                 let fd = Fd(peer.as_raw_fd());
-                let at = peer_buffer.as_ptr();
                 let write = opcode::Write::new(fd, at, BLOCK as u32).offset(offset).build();
                 assert_eq!(submit(&mut ring, &write), BLOCK as i32);
             })

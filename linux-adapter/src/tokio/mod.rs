@@ -26,8 +26,9 @@
 //! # Implementation
 //!
 //! A read takes what the page cache has by a plain call that never waits
-//! (`RWF_NOWAIT`), as a wake-up costs more than the copy. The rest, and the
-//! other operations, go to a ring whose descriptor sits in the runtime's own
+//! (`RWF_NOWAIT`), as a wake-up costs more than the copy; so does a write what
+//! the cache takes, on file systems that can say so. The rest, and the other
+//! operations, go to a ring whose descriptor sits in the runtime's own
 //! poller (`hub`). Where there is no io_uring, a few threads do
 //! it, and [`Files::fallback`] says why.
 //!
@@ -61,7 +62,7 @@ use crate::uring::{
     driver::{Done, Driver, Request},
     kernel::Real,
     outcome::check_transfer,
-    plain::{Cached, more, read_cached},
+    plain::{Cached, more, read_cached, write_cached},
     setup,
 };
 pub use crate::uring::{Alignment, Config, Degraded, Lease, OpenOptions, SetupError, Why};
@@ -88,10 +89,13 @@ struct Inner {
     /// As many permits as buffers are free.
     leases: Arc<Semaphore>,
     reads: Way,
+    writes: Way,
     lacks: Vec<Degraded>,
     fallback: Option<SetupError>,
     cached_reads: AtomicU64,
     cache_misses: AtomicU64,
+    cached_writes: AtomicU64,
+    write_misses: AtomicU64,
 }
 
 /// Who does what cannot be done at once.
@@ -108,6 +112,11 @@ pub struct Counts {
     pub cached_reads: u64,
     /// Reads of which the page cache had not all.
     pub cache_misses: u64,
+    /// Writes that the page cache took at once.
+    pub cached_writes: u64,
+    /// Writes that it did not take, or not all of, without waiting. A file
+    /// whose file system takes none so has one.
+    pub write_misses: u64,
     /// Operations given to the ring.
     pub ring_operations: u64,
     /// Calls of `io_uring_enter`.
@@ -183,20 +192,25 @@ impl Files {
         mut lacks: Vec<Degraded>,
         fallback: Option<SetupError>,
     ) -> Self {
-        let mut reads = config.reads;
-        if let (Way::Inline, Err(why)) = (reads, setup::cached_reads()) {
-            lacks.push(why);
-            reads = Way::Ring;
+        let (mut reads, mut writes) = (config.reads, config.writes);
+        if let Err(why) = setup::cached_reads() {
+            if reads == Way::Inline {
+                lacks.push(why);
+            }
+            (reads, writes) = (Way::Ring, Way::Ring);
         }
         let inner = Inner {
             engine,
             arena,
             leases,
             reads,
+            writes,
             lacks,
             fallback,
             cached_reads: AtomicU64::new(0),
             cache_misses: AtomicU64::new(0),
+            cached_writes: AtomicU64::new(0),
+            write_misses: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -219,6 +233,8 @@ impl Files {
         let mut counts = Counts {
             cached_reads: self.inner.cached_reads.load(Ordering::Relaxed),
             cache_misses: self.inner.cache_misses.load(Ordering::Relaxed),
+            cached_writes: self.inner.cached_writes.load(Ordering::Relaxed),
+            write_misses: self.inner.write_misses.load(Ordering::Relaxed),
             ..Counts::default()
         };
         match &self.inner.engine {
@@ -335,6 +351,7 @@ pub struct File {
 impl File {
     /// Reads from `offset` on, as many bytes as the lease has; how many were
     /// read is less at the end of the file, and zero behind it.
+    #[inline]
     pub async fn read_at(&self, lease: Lease, offset: u64) -> (Lease, io::Result<usize>) {
         let len = lease.len();
         self.read_len_at(lease, len, offset).await
@@ -343,6 +360,8 @@ impl File {
     /// Reads up to `len` bytes into the front of the lease. Errors come with
     /// the lease: those of `pread(2)`, and `InvalidInput` for more bytes than
     /// the lease has and for what `O_DIRECT` does not take.
+    // Inline: as `Context::read` is.
+    #[inline]
     pub async fn read_len_at(
         &self,
         mut lease: Lease,
@@ -381,7 +400,21 @@ impl File {
         if let Err(why) = check_transfer(&self.file, &lease, len, offset) {
             return (lease, Err(invalid(why)));
         }
-        self.transfer(Request::Write { file: self.file.clone(), lease, len, offset }, 0).await
+        let mut start = 0;
+        let inner = &*self.files.inner;
+        if self.file.nowait_writes() && inner.writes == Way::Inline {
+            consume_budget().await;
+            match write_cached(&self.file, &lease[..len], offset) {
+                Cached::All(result) => {
+                    inner.cached_writes.fetch_add(1, Ordering::Relaxed);
+                    return (lease, result.map_err(io::Error::from));
+                }
+                Cached::Only(len) => start = len,
+            }
+            inner.write_misses.fetch_add(1, Ordering::Relaxed);
+        }
+        let file = self.file.clone();
+        self.transfer(Request::Write { file, lease, start, end: len, offset }, start).await
     }
 
     async fn transfer(&self, request: Request, start: usize) -> (Lease, io::Result<usize>) {

@@ -159,8 +159,9 @@ fn perform(mut request: Request) -> Done {
             let at = offset.saturating_add(*start as u64);
             retry(|| pread(&*file, &mut lease[*start..*end], at)).map(count)
         }
-        Request::Write { file, lease, len, offset } => {
-            retry(|| pwrite(&*file, &lease[..*len], *offset)).map(count)
+        Request::Write { file, lease, start, end, offset } => {
+            let at = offset.saturating_add(*start as u64);
+            retry(|| pwrite(&*file, &lease[*start..*end], at)).map(count)
         }
         Request::Send { file, lease, start, end, .. } => {
             retry(|| send(&*file, &lease[*start..*end], SendFlags::NOSIGNAL)).map(count)
@@ -169,7 +170,6 @@ fn perform(mut request: Request) -> Done {
             let writable = &mut [PollFd::new(&*file, PollFlags::OUT)];
             retry(|| poll(writable, None)).map(|_| 0)
         }
-        Request::Moved { .. } => Ok(0),
         Request::Sync { file, data_only: true } => retry(|| fdatasync(&*file)).map(|()| 0),
         Request::Sync { file, data_only: false } => retry(|| fsync(&*file)).map(|()| 0),
         Request::Open { path, options } => retry(|| options.open(&*path)).map(|fd| {

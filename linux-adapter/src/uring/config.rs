@@ -19,7 +19,9 @@ pub enum Wait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// By a plain call at once: a read takes what is in the page cache and
-    /// leaves the rest to the ring; a write may wait, as `write(2)` may.
+    /// leaves the rest to the ring; a write of a context may wait, as `write(2)`
+    /// may. That of a task never does: what the page cache does not take at
+    /// once is left to the ring, which on ext4 is all.
     Inline,
     /// By the ring always.
     Ring,

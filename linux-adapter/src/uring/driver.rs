@@ -80,8 +80,8 @@ pub(crate) enum Request {
     /// Into the lease from `start` to `end`; `offset` is that of the lease's
     /// beginning, as what is before `start` has been read.
     Read { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
-    /// From the lease, the first `len` bytes.
-    Write { file: File, lease: Lease, len: usize, offset: u64 },
+    /// From the lease, as a read into it.
+    Write { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
     /// From the lease, to a socket.
     Send { file: File, lease: Lease, start: usize, end: usize, zero_copy: bool },
     /// To know when a socket takes bytes; the lease is not used.
@@ -90,8 +90,6 @@ pub(crate) enum Request {
     Sync { file: File, data_only: bool },
     /// A path.
     Open { path: CString, options: OpenOptions },
-    /// A transfer that a plain call has done.
-    Moved { lease: Lease },
     /// The metadata, unless it is known already.
     Status { file: File, known: Option<Box<Statx>> },
 }
@@ -102,8 +100,7 @@ impl Request {
             Self::Read { lease, .. }
             | Self::Write { lease, .. }
             | Self::Send { lease, .. }
-            | Self::Writable { lease, .. }
-            | Self::Moved { lease } => Some(lease),
+            | Self::Writable { lease, .. } => Some(lease),
             Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
         }
     }
@@ -205,8 +202,9 @@ impl<K: Kernel> Driver<K> {
         &mut self.slots
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.closed || self.slots.free() == 0
+    /// Operations that could be started now.
+    pub(crate) fn free(&self) -> usize {
+        if self.closed { 0 } else { self.slots.free() }
     }
 
     pub(crate) fn under_way(&self) -> usize {
@@ -294,15 +292,15 @@ impl<K: Kernel> Driver<K> {
                 let at = offset.saturating_add(*start as u64);
                 op::read(file.target(table), bytes(lease, *start, *end), at, data)
             }
-            Request::Write { file, lease, len, offset } => {
-                op::write(file.target(table), bytes(lease, 0, *len), *offset, data)
+            Request::Write { file, lease, start, end, offset } => {
+                let at = offset.saturating_add(*start as u64);
+                op::write(file.target(table), bytes(lease, *start, *end), at, data)
             }
             Request::Send { file, lease, start, end, zero_copy } => {
                 let flags = SendFlags::NOSIGNAL;
                 op::send(file.target(table), bytes(lease, *start, *end), flags, *zero_copy, data)
             }
             Request::Writable { file, .. } => op::writable(file.target(table), data),
-            Request::Moved { .. } => op::nothing(data),
             Request::Sync { file, data_only } => op::sync(file.target(table), *data_only, data),
             Request::Open { path, options } => {
                 let place = self.fill_scratch(ticket, path.as_bytes_with_nul());
@@ -465,7 +463,9 @@ impl<K: Kernel> Driver<K> {
             // Again and again: a polling thread may have taken more since, and
             // a queue may have been too full for all requests to cancel.
             self.cancel_all();
-            match self.enter(1, Some(left.min(CANCEL_EVERY))) {
+            // For all at once: one by one would cancel again at each.
+            let want = u32::try_from(self.under_way()).unwrap_or(u32::MAX);
+            match self.enter(want, Some(left.min(CANCEL_EVERY))) {
                 Ok(()) | Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
                 Err(_) => break,
             }

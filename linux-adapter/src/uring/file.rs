@@ -244,6 +244,8 @@ struct Inner {
     alignment: Option<Alignment>,
     /// Whether `RWF_NOWAIT` may work here; false from its first no.
     nowait: AtomicBool,
+    /// The same for writes, which fewer file systems take so.
+    nowait_writes: AtomicBool,
 }
 
 /// An open file.
@@ -259,7 +261,13 @@ pub struct File {
 impl File {
     pub(crate) fn new(fd: OwnedFd, direct: bool, place: Option<Place>) -> Self {
         let alignment = direct.then(|| Alignment::of(fd.as_fd()));
-        let inner = Inner { place, fd, alignment, nowait: AtomicBool::new(!direct) };
+        let inner = Inner {
+            place,
+            fd,
+            alignment,
+            nowait: AtomicBool::new(!direct),
+            nowait_writes: AtomicBool::new(!direct),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -286,6 +294,17 @@ impl File {
 
     pub(crate) fn no_nowait(&self) {
         self.inner.nowait.store(false, Ordering::Relaxed);
+    }
+
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn nowait_writes(&self) -> bool {
+        // Relaxed: a hint.
+        self.inner.nowait_writes.load(Ordering::Relaxed)
+    }
+
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn no_nowait_writes(&self) {
+        self.inner.nowait_writes.store(false, Ordering::Relaxed);
     }
 }
 

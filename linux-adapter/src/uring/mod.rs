@@ -10,8 +10,8 @@
 //! the two queues shared with the kernel, `op` the entries, `ring` says
 //! what to submit and when. `slots` knows which operations are under way and
 //! holds what each needs; `arena` lends the buffers. `driver` puts them
-//! together and ends them all; `context` gives it the form of a file
-//! interface. `fake` is a kernel for the tests, which is late, short and out of
+//! together and ends them all; `ready` keeps what is over and not taken;
+//! `context` gives it the form of a file interface. `fake` is a kernel for the tests, which is late, short and out of
 //! order.
 //!
 //! Invariant HELD, see `slots.rs`: what an operation needs belongs to its slot
@@ -28,6 +28,7 @@ mod op;
 pub(crate) mod outcome;
 pub(crate) mod plain;
 mod queue;
+mod ready;
 mod region;
 mod ring;
 pub(crate) mod setup;

@@ -67,11 +67,6 @@ fn transfer(op: IoringOp, target: Target, bytes: Bytes, offset: u64, data: u64) 
     entry
 }
 
-/// Completes at once.
-pub(crate) fn nothing(data: u64) -> io_uring_sqe {
-    entry(IoringOp::Nop, data)
-}
-
 /// `pread(2)`.
 pub(crate) fn read(target: Target, bytes: Bytes, offset: u64, data: u64) -> io_uring_sqe {
     let op = if bytes.registered { IoringOp::ReadFixed } else { IoringOp::Read };

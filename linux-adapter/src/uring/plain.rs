@@ -1,8 +1,11 @@
 //! What is done by plain calls beside the ring.
 
-use std::{io::IoSliceMut, os::fd::AsFd};
+use std::{
+    io::{IoSlice, IoSliceMut},
+    os::fd::AsFd,
+};
 
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
 
 use super::file::File;
 
@@ -30,16 +33,17 @@ pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, 
     }
 }
 
-/// What a read from the page cache came to.
+/// What a transfer from or to the page cache came to.
 #[derive(Debug)]
 pub(crate) enum Cached {
-    /// This is what `pread(2)` would say.
+    /// This is what `pread(2)` or `pwrite(2)` would say.
     All(Result<usize, Errno>),
-    /// So many bytes are there, the others are on the disk.
+    /// So many bytes have moved, the others would have to wait.
     Only(usize),
 }
 
 /// Reads what the page cache has (`RWF_NOWAIT`, `preadv2(2)`).
+#[inline(always)]
 pub(crate) fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Cached {
     let mut len = 0;
     while len < bytes.len() {
@@ -54,6 +58,30 @@ pub(crate) fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Cached 
             // Not this kind of file, or not this kernel; a seccomp filter.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
                 file.no_nowait();
+                return Cached::Only(len);
+            }
+            Err(_) if len > 0 => break,
+            Err(errno) => return Cached::All(Err(errno)),
+        }
+    }
+    Cached::All(Ok(len))
+}
+
+/// Writes what the page cache takes without waiting (`RWF_NOWAIT`,
+/// `pwritev2(2)`): not of ext4 and tmpfs, whose buffered writes refuse the flag.
+#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+pub(crate) fn write_cached(file: &File, bytes: &[u8], offset: u64) -> Cached {
+    let mut len = 0;
+    while len < bytes.len() {
+        let from = &[IoSlice::new(&bytes[len..])];
+        let at = offset.saturating_add(len as u64);
+        match pwritev2(file.as_fd(), from, at, ReadWriteFlags::NOWAIT) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Cached::Only(len),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+                file.no_nowait_writes();
                 return Cached::Only(len);
             }
             Err(_) if len > 0 => break,

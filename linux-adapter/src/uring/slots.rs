@@ -65,6 +65,12 @@ impl Ticket {
         Some((kind, Self { index, generation }))
     }
 
+    /// Of an operation that is done at once and has no slot: its index is that
+    /// of none.
+    pub(crate) fn at_once(generation: u64) -> Self {
+        Self { index: u16::MAX, generation }
+    }
+
     /// The place in the table.
     pub(crate) fn index(self) -> usize {
         usize::from(self.index)

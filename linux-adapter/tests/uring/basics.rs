@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt, time::Duration};
 
-use forebay_linux::uring::{Config, Context, Counts, OpenOptions, Outcome, Wait, Way, Why};
+use forebay_linux::uring::{Config, Context, Counts, OpenOptions, Outcome, Ticket, Wait, Way, Why};
 use rustix::io::Errno;
 
 use crate::common::{Directory, bytes, complete_move, context, moved, open, read_all, try_open};
@@ -360,4 +360,40 @@ fn a_wait_is_not_ended_by_what_was_taken_before() {
     assert!(context.poll().unwrap().is_none());
     rustix::io::write(&writer, b"late").unwrap();
     assert_eq!(context.wait(None).unwrap().unwrap().ticket, late);
+}
+
+#[test]
+fn reads_that_are_done_at_once_are_told_once_in_any_order() {
+    let directory = Directory::new();
+    let path = directory.file("file", 4096);
+    let config = Config::new().queue_depth(4).buffers(4);
+    let Some(mut context) = context(&config) else { return };
+    let file = open(&mut context, &path, OpenOptions::read_only());
+    let read = |context: &mut Context, offset| {
+        let lease = context.lease().unwrap();
+        context.read(&file, lease, 1, offset).unwrap()
+    };
+    let tickets: Vec<Ticket> = (0..4).map(|offset| read(&mut context, offset)).collect();
+    if context.counts().cached_reads != 4 {
+        println!("SKIPPED: the page cache has not all of a new file");
+        return;
+    }
+    assert!(context.lease().is_none());
+    // The newest, one in the midst, the oldest by its turn.
+    for at in [3, 1] {
+        let (lease, len) = moved(context.complete(tickets[at]).unwrap());
+        assert_eq!((len, lease[0]), (Ok(1), bytes(4)[at]));
+        drop(lease);
+        assert_eq!(context.complete(tickets[at]).unwrap_err(), Errno::INVAL);
+    }
+    assert!(!context.cancel(tickets[2]));
+    context.forget(tickets[2]);
+    assert_eq!(context.complete(tickets[2]).unwrap_err(), Errno::INVAL);
+    let first = context.poll().unwrap().unwrap();
+    assert_eq!(first.ticket, tickets[0]);
+    drop(first);
+    assert!(context.poll().unwrap().is_none());
+    // All four have room again, and other tickets.
+    let again: Vec<Ticket> = (0..4).map(|offset| read(&mut context, offset)).collect();
+    assert!(again.iter().all(|ticket| !tickets.contains(ticket)));
 }

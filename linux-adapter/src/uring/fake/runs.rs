@@ -78,7 +78,7 @@ impl Run {
             2 => {
                 let mut lease = self.arena.lease()?;
                 lease[..64].fill(byte);
-                Request::Write { file, lease, len: 64, offset: 0 }
+                Request::Write { file, lease, start: 0, end: 64, offset: 0 }
             }
             3 => {
                 let mut lease = self.arena.lease()?;
@@ -110,7 +110,7 @@ impl Run {
     fn start_linked(&mut self) {
         let Some(lease) = self.arena.lease() else { return };
         let file = self.file.clone();
-        let write = Request::Write { file: file.clone(), lease, len: 64, offset: 0 };
+        let write = Request::Write { file: file.clone(), lease, start: 0, end: 64, offset: 0 };
         let sync = Request::Sync { file, data_only: true };
         if let Ok(tickets) = self.driver.start([write, sync]) {
             self.open.extend(tickets);
