@@ -410,8 +410,18 @@ fn stream() -> impl Strategy<Value = StreamId> {
     prop_oneof![1..8_u32, 1..=StreamId::GREATEST].prop_map(id)
 }
 
+/// What payloads are cut from.
+static POOL: [u8; 1024] = {
+    let (mut pool, mut at) = ([0; 1024], 0);
+    while at < pool.len() {
+        pool[at] = (at * 167 >> 3).to_le_bytes()[0];
+        at += 1;
+    }
+    pool
+};
+
 fn bytes() -> impl Strategy<Value = &'static [u8]> {
-    (0..300_usize, any::<u8>()).prop_map(|(len, byte)| &*vec![byte; len].leak())
+    (0..300_usize, 0..700_usize).prop_map(|(len, at)| &POOL[at..at + len])
 }
 
 fn frames() -> impl Strategy<Value = Frame<'static>> {
