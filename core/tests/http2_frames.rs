@@ -414,7 +414,7 @@ fn stream() -> impl Strategy<Value = StreamId> {
 static POOL: [u8; 1024] = {
     let (mut pool, mut at) = ([0; 1024], 0);
     while at < pool.len() {
-        pool[at] = (at * 167 >> 3).to_le_bytes()[0];
+        pool[at] = ((at * 167) >> 3).to_le_bytes()[0];
         at += 1;
     }
     pool
