@@ -199,6 +199,8 @@ check_miri() {
 # AddressSanitizer over the crates that hold unsafe code or call the kernel.
 check_address() {
   need nightly curl nghttp2-client
+  # Tests that bound their memory run here, too.
+  export ASAN_OPTIONS=quarantine_size_mb=32
   sanitized address -p forebay -p forebay-std -p forebay-linux --features forebay-linux/tokio
 }
 
