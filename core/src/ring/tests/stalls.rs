@@ -156,7 +156,8 @@ fn run_all(end: impl Fn(u32) -> bool + Sync) -> Ledger {
 fn the_ledger_balances_to_the_message() {
     let messages = if cfg!(miri) { 20 } else { 20_000 };
     let ledger = run_all(|number| number >= messages);
-    assert!(ledger.overwritten > 0, "{ledger}");
+    // So few may find the reader holding the ring each time.
+    assert!(cfg!(miri) || ledger.overwritten > 0, "{ledger}");
 }
 
 /// For as long as `FOREBAY_STRESS_SECONDS` says, a minute by default:
