@@ -152,3 +152,10 @@ fn drop_oldest(
     region.give_hold_back();
     if enough { Ok(records) } else { Err(ReserveError::Busy { needed, free }) }
 }
+
+/// Bytes free behind `tail` when all before `at` is dropped. Paddings that others
+/// publish meanwhile lead a walk past the tail that it knows: then there is more
+/// than the capacity, and the difference wraps to that.
+pub(super) fn room(capacity: usize, tail: Position, at: Position) -> usize {
+    capacity.wrapping_sub(tail.since(at))
+}

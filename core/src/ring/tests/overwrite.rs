@@ -205,3 +205,12 @@ fn an_inline_ring_is_made_new() {
     producer.push(b"one").unwrap();
     assert_eq!(read(&mut consumer), [b"one"]);
 }
+
+#[test]
+fn a_walk_past_the_tail_that_it_knows_finds_more_than_the_capacity() {
+    let head = Position::FIRST;
+    let tail = head.plus(48);
+    for (at, free) in [(0, 16), (40, 56), (48, 64), (56, 72)] {
+        assert_eq!(super::super::overwrite::room(64, tail, head.plus(at)), free, "{at}");
+    }
+}
