@@ -122,9 +122,7 @@ fn drop_oldest(
     let moved = region.control().tail.load(Ordering::Relaxed) != tail.0;
     let mut walk = Walk { at: head, end: head.plus(region.capacity()) };
     let mut records = 0;
-    // Paddings that others publish meanwhile lead past `tail`: then there is more
-    // than the capacity, and the difference wraps to that.
-    let has_room = |at: Position| moved || region.capacity().wrapping_sub(tail.since(at)) >= needed;
+    let has_room = |at: Position| moved || room(region.capacity(), tail, at) >= needed;
     while !has_room(walk.at) {
         let Some(mut place) = walk.next(region) else { break };
         if has_room(place.begin()) {
