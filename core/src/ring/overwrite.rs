@@ -153,7 +153,8 @@ fn drop_oldest(
 
 /// Bytes free behind `tail` when all before `at` is dropped. Paddings that others
 /// publish meanwhile lead a walk past the tail that it knows: then there is more
-/// than the capacity, and the difference wraps to that.
+/// than the capacity. `at` is never more than a capacity before `tail`, so what
+/// is subtracted is always the earlier of the two.
 pub(super) fn room(capacity: usize, tail: Position, at: Position) -> usize {
-    capacity.wrapping_sub(tail.since(at))
+    at.plus(capacity).since(tail)
 }
