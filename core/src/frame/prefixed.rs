@@ -9,7 +9,7 @@ use crc::{Crc, Table};
 
 pub use self::number::{Order, Width};
 use super::{Decode, Encode, EncodeError, Envelope, Reason, Resync, Step, room};
-use crate::checksum::{Checksum, NoChecksum, truncate};
+use crate::checksum::{Checksum, NoChecksum, len_of, truncate};
 
 /// Guards the length bytes of a head. Its value over zero bytes is not zero
 /// for any width (see the tests), so an all-zero head never validates.
@@ -215,7 +215,7 @@ impl<C: Checksum> Prefixed<C> {
     #[inline]
     #[must_use]
     pub const fn frame_len(&self, payload_len: usize) -> usize {
-        payload_len.saturating_add(self.lead_len() + C::LEN)
+        payload_len.saturating_add(self.lead_len() + len_of::<C>())
     }
 
     /// Completes a frame whose payload is in place already.
