@@ -43,7 +43,7 @@ pub enum Cover {
 ///  | length | head check | checksum | payload ...        |   BeforePayload
 ///  | length | head check | payload ...        | checksum |   AfterPayload
 ///    1 2 4 8   0 or 2       0 to 8
-///    or 1 to 10: varint
+///  or a varint
 /// ```
 ///
 /// The length counts the payload alone; a varint is as short as can be, and
@@ -73,8 +73,11 @@ pub enum Cover {
 /// assert_eq!(&out[..len], b"\x00\x09123456789\x31\xc3");
 /// # Ok::<(), forebay::frame::EncodeError>(())
 /// ```
+///
+/// `VARINT` says whether the length is a [varint](Prefixed::varint).
 #[derive(Clone, Copy, Debug)]
-pub struct Prefixed<C = NoChecksum> {
+pub struct Prefixed<C = NoChecksum, const VARINT: bool = false> {
+    /// Of the length, unless it is a varint.
     width: Width,
     order: Order,
     head_check: bool,
@@ -121,6 +124,40 @@ impl Prefixed {
     }
 }
 
+impl Prefixed<NoChecksum, true> {
+    /// A length of as many bytes as it needs, one for payloads to 127, two to
+    /// 16,383, and so on: seven bits a byte, least significant first, whatever
+    /// the [order](Prefixed::order). Without checks, for payloads of at most
+    /// `payload_len_max` bytes.
+    ///
+    /// These are the delimited messages of Protocol Buffers. A length in more
+    /// bytes than it needs is damage.
+    ///
+    /// ```
+    /// use forebay::frame::{Encode, Prefixed};
+    ///
+    /// let format = Prefixed::varint(1024);
+    /// let mut out = [0; 400];
+    /// assert_eq!(format.encode(&[7; 300], &mut out)?, 302);
+    /// assert_eq!(out[..3], [0xAC, 0x02, 7]);
+    /// # Ok::<(), forebay::frame::EncodeError>(())
+    /// ```
+    #[must_use]
+    pub const fn varint(payload_len_max: usize) -> Self {
+        let Prefixed { width, order, place, cover, checksum, .. } = Prefixed::new(Width::U64, 0);
+        Self {
+            width,
+            order,
+            head_check: false,
+            lead_len: 0,
+            place,
+            cover,
+            payload_len_max,
+            checksum,
+        }
+    }
+}
+
 impl<C> Prefixed<C> {
     /// forebay's own format: `u32` little-endian length, head check, payload,
     /// and `checksum` over all of it.
@@ -134,7 +171,9 @@ impl<C> Prefixed<C> {
             .cover(Cover::HeadAndPayload)
             .checksum(checksum)
     }
+}
 
+impl<C, const VARINT: bool> Prefixed<C, VARINT> {
     /// Sets the byte order.
     #[must_use]
     pub const fn order(mut self, order: Order) -> Self {
@@ -146,7 +185,7 @@ impl<C> Prefixed<C> {
     #[must_use]
     pub const fn head_check(mut self) -> Self {
         self.head_check = true;
-        self.lead_len = self.width as u8 + HEAD_CHECK_LEN;
+        self.lead_len = if VARINT { 0 } else { self.width as u8 } + HEAD_CHECK_LEN;
         self
     }
 
@@ -166,7 +205,7 @@ impl<C> Prefixed<C> {
 
     /// Replaces the checksum.
     #[must_use]
-    pub const fn checksum<D>(self, checksum: D) -> Prefixed<D>
+    pub const fn checksum<D>(self, checksum: D) -> Prefixed<D, VARINT>
     where
         C: Copy,
     {
@@ -190,24 +229,11 @@ impl<C> Prefixed<C> {
 }
 
 impl<C: Checksum> Prefixed<C> {
-    /// Length bytes and head check of a payload of `payload_len` bytes.
-    #[inline]
-    const fn lead_len(&self, payload_len: usize) -> usize {
-        match self.width {
-            Width::Varint => self.width.len_bytes(payload_len) + self.lead_len as usize,
-            _ => self.lead_len as usize,
-        }
-    }
-
-    /// Bytes before a payload of `payload_len` bytes; with a fixed
-    /// [`Width`] that is one number for all.
+    /// Bytes before the payload.
     #[inline]
     #[must_use]
-    pub const fn head_len(&self, payload_len: usize) -> usize {
-        match self.place {
-            Place::BeforePayload => self.lead_len(payload_len) + C::LEN,
-            Place::AfterPayload => self.lead_len(payload_len),
-        }
+    pub const fn head_len(&self) -> usize {
+        self.behind_lead(self.lead_len(0))
     }
 
     /// Bytes after the payload.
@@ -220,27 +246,6 @@ impl<C: Checksum> Prefixed<C> {
         }
     }
 
-    /// The length in bytes of the frame of a payload of `payload_len` bytes.
-    #[inline]
-    #[must_use]
-    pub const fn frame_len(&self, payload_len: usize) -> usize {
-        payload_len.saturating_add(self.lead_len(payload_len) + len_of::<C>())
-    }
-
-    /// The length of the payload of a frame of `frame_len` bytes; `None` where
-    /// no frame has that length.
-    #[inline]
-    fn payload_len(&self, frame_len: usize) -> Option<usize> {
-        // What is there besides a varint.
-        let rest = frame_len.checked_sub(self.lead_len as usize + C::LEN)?;
-        match self.width {
-            Width::Varint => (1..=varint::LEN_MAX)
-                .filter_map(|len| rest.checked_sub(len))
-                .find(|&payload_len| self.frame_len(payload_len) == frame_len),
-            _ => Some(rest),
-        }
-    }
-
     /// Completes a frame whose payload is in place already.
     ///
     /// `frame` is the whole frame: [`head_len`](Prefixed::head_len) bytes to be
@@ -250,8 +255,7 @@ impl<C: Checksum> Prefixed<C> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::NoRoom`] when `frame` is shorter than head and tail, or
-    /// a byte shorter than the least frame that needs a longer varint;
+    /// [`EncodeError::NoRoom`] when `frame` is shorter than head and tail,
     /// [`EncodeError::TooLong`] when the payload is over the maximum.
     ///
     /// ```
@@ -261,7 +265,7 @@ impl<C: Checksum> Prefixed<C> {
     /// let format = Prefixed::native(64, CRC32);
     /// let mut in_place = [0; 32];
     /// let frame = &mut in_place[..format.frame_len(2)];
-    /// frame[format.head_len(2)..][..2].copy_from_slice(b"ok");
+    /// frame[format.head_len()..][..2].copy_from_slice(b"ok");
     /// format.seal(frame)?;
     ///
     /// let mut encoded = [0; 32];
@@ -271,17 +275,49 @@ impl<C: Checksum> Prefixed<C> {
     /// ```
     #[inline]
     pub fn seal(&self, frame: &mut [u8]) -> Result<(), EncodeError> {
+        let (head_len, tail_len) = (self.head_len(), self.tail_len());
         let free = frame.len();
-        let no_room = EncodeError::NoRoom { needed: self.frame_len(0).max(free + 1), free };
-        let payload_len = self.payload_len(free).ok_or(no_room)?;
+        let no_room = EncodeError::NoRoom { needed: head_len + tail_len, free };
+        let payload_len = free.checked_sub(head_len + tail_len).ok_or(no_room)?;
         self.check_len(payload_len)?;
-        let head_len = self.head_len(payload_len);
         let head = frame.get_mut(..head_len).ok_or(no_room)?;
         self.put_lead(payload_len, head);
         let payload = frame.get(head_len..head_len + payload_len).ok_or(no_room)?;
-        let checksum = self.checksum_of(frame, payload);
-        self.put_checksum(checksum, payload_len, frame);
+        let lead_len = self.lead_len(payload_len);
+        let checksum = self.checksum_of(frame, lead_len, payload);
+        self.put_checksum(checksum, lead_len, frame);
         Ok(())
+    }
+}
+
+impl<C: Checksum, const VARINT: bool> Prefixed<C, VARINT> {
+    /// Bytes of the length of a payload of `payload_len` bytes.
+    #[inline]
+    const fn width(&self, payload_len: usize) -> usize {
+        if VARINT { varint::len_bytes(payload_len as u64) } else { self.width.len_bytes() }
+    }
+
+    /// Length bytes and head check of a payload of `payload_len` bytes.
+    #[inline]
+    const fn lead_len(&self, payload_len: usize) -> usize {
+        let varint_len = if VARINT { self.width(payload_len) } else { 0 };
+        varint_len + self.lead_len as usize
+    }
+
+    /// Where the payload begins behind length and head check.
+    #[inline]
+    const fn behind_lead(&self, lead_len: usize) -> usize {
+        match self.place {
+            Place::BeforePayload => lead_len + C::LEN,
+            Place::AfterPayload => lead_len,
+        }
+    }
+
+    /// The length in bytes of the frame of a payload of `payload_len` bytes.
+    #[inline]
+    #[must_use]
+    pub const fn frame_len(&self, payload_len: usize) -> usize {
+        payload_len.saturating_add(self.lead_len(payload_len) + len_of::<C>())
     }
 
     #[inline]
@@ -298,11 +334,12 @@ impl<C: Checksum> Prefixed<C> {
     /// Writes length and head check to the front of `head`.
     #[inline]
     fn put_lead(&self, payload_len: usize, head: &mut [u8]) {
-        let width = self.width.len_bytes(payload_len);
+        let width = self.width(payload_len);
         let length = head.get_mut(..width).unwrap_or_default();
-        match self.width {
-            Width::Varint => varint::put(payload_len as u64, length),
-            _ => self.order.put(payload_len as u64, length),
+        if VARINT {
+            varint::put(payload_len as u64, length);
+        } else {
+            self.order.put(payload_len as u64, length);
         }
         self.put_head_check(width, head);
     }
@@ -318,24 +355,20 @@ impl<C: Checksum> Prefixed<C> {
         }
     }
 
-    /// Computes the checksum of a frame whose length, head check and payload
-    /// are in place. `payload` is the payload too, there or elsewhere.
+    /// Computes the checksum of a frame whose length and head check, of
+    /// `lead_len` bytes, and payload are in place. `payload` is the payload
+    /// too, there or elsewhere.
     #[inline]
-    fn checksum_of(&self, frame: &[u8], payload: &[u8]) -> u64 {
+    fn checksum_of(&self, frame: &[u8], lead_len: usize, payload: &[u8]) -> u64 {
         let covered = match (self.cover, self.place) {
             (Cover::Payload, _) => Some(payload),
             // Head and payload are neighbours: one part.
-            (Cover::HeadAndPayload, Place::AfterPayload) => {
-                frame.get(..self.lead_len(payload.len()) + payload.len())
-            }
+            (Cover::HeadAndPayload, Place::AfterPayload) => frame.get(..lead_len + payload.len()),
             (Cover::HeadAndPayload, Place::BeforePayload) => None,
         };
         match covered {
             Some(covered) => truncate(self.checksum.compute(&[covered]), C::LEN),
-            None => {
-                let lead = frame.get(..self.lead_len(payload.len())).unwrap_or_default();
-                self.checksum_apart(lead, payload)
-            }
+            None => self.checksum_apart(frame.get(..lead_len).unwrap_or_default(), payload),
         }
     }
 
@@ -349,37 +382,32 @@ impl<C: Checksum> Prefixed<C> {
         truncate(value, C::LEN)
     }
 
-    /// Where the checksum of a frame of `payload_len` bytes of payload, which
-    /// is in memory, stands.
+    /// Where the checksum stands in a frame in memory.
     #[inline]
-    fn checksum_range(&self, payload_len: usize) -> Range<usize> {
+    fn checksum_range(&self, lead_len: usize, frame_len: usize) -> Range<usize> {
         let begin = match self.place {
-            Place::BeforePayload => self.lead_len(payload_len),
-            Place::AfterPayload => self.lead_len(payload_len) + payload_len,
+            Place::BeforePayload => lead_len,
+            Place::AfterPayload => frame_len.saturating_sub(C::LEN),
         };
         begin..begin + C::LEN
     }
 
     #[inline]
-    fn put_checksum(&self, checksum: u64, payload_len: usize, frame: &mut [u8]) {
-        if let Some(place) = frame.get_mut(self.checksum_range(payload_len)) {
+    fn put_checksum(&self, checksum: u64, lead_len: usize, frame: &mut [u8]) {
+        if let Some(place) = frame.get_mut(self.checksum_range(lead_len, frame.len())) {
             self.order.put(checksum, place);
         }
     }
 
-    /// The head at the front of `input`: the payload's length, or what is to
-    /// be said instead.
+    /// Reads the head of fixed width at the front of `input`, which holds it:
+    /// the payload's length, or what is wrong.
     #[inline]
-    fn read_lead(&self, input: &[u8]) -> Result<usize, Step> {
-        if self.width == Width::Varint {
-            return self.read_varint(input);
+    fn read_lead(&self, input: &[u8]) -> Result<usize, Reason> {
+        let width = self.width.len_bytes();
+        if self.head_check {
+            let length = input.get(..width).unwrap_or_default();
+            self.check_head(length, input.get(width..self.lead_len(0)).unwrap_or_default())?;
         }
-        let lead_len = self.lead_len(0);
-        if input.len() < lead_len {
-            return Err(Step::Incomplete { needed: lead_len });
-        }
-        let width = self.width.len_bytes(0);
-        self.check_head(input.split_at_checked(width).unwrap_or_default())?;
         let len = match input.first_chunk() {
             // One load whatever the width.
             Some(&first) => {
@@ -390,79 +418,112 @@ impl<C: Checksum> Prefixed<C> {
         self.accept_len(len)
     }
 
-    /// As `read_lead`.
-    #[inline(never)]
-    fn read_varint(&self, input: &[u8]) -> Result<usize, Step> {
-        let len_bytes_max = self.width.len_bytes(self.payload_len_max);
+    /// Reads a varint and its check at the front of `input`: how many bytes
+    /// they are and the payload's length, or what is to be said instead.
+    fn read_varint(&self, input: &[u8]) -> Result<(usize, usize), Step> {
+        let check_len = usize::from(self.lead_len);
+        let len_bytes_max = self.width(self.payload_len_max);
         let width = match varint::find(input, len_bytes_max) {
             varint::Found::Whole(width) => width,
             varint::Found::Cut => return Err(Step::Incomplete { needed: input.len() + 1 }),
             // Too long, whatever follows.
-            varint::Found::Endless => return Err(self.too_long(varint::least(len_bytes_max))),
+            varint::Found::Endless => {
+                return Err(damaged_head(self.too_long(varint::least(len_bytes_max))));
+            }
         };
-        let (length, rest) = input.split_at_checked(width).unwrap_or_default();
-        if rest.len() < usize::from(self.lead_len) {
-            return Err(Step::Incomplete { needed: width + usize::from(self.lead_len) });
+        let lead_len = width + check_len;
+        if input.len() < lead_len {
+            return Err(Step::Incomplete { needed: lead_len });
         }
-        self.check_head((length, rest))?;
-        if varint::is_overlong(length) {
-            let value = length.iter().take(4).fold(0, |value, byte| value << 8 | u32::from(*byte));
-            return Err(damaged_head(Reason::Head { value }));
-        }
-        match varint::value(length) {
-            Some(len) => self.accept_len(len),
-            None => Err(self.too_long(u64::MAX)),
-        }
+        let length = input.get(..width).unwrap_or_default();
+        let read = || {
+            if self.head_check {
+                self.check_head(length, input.get(width..lead_len).unwrap_or_default())?;
+            }
+            if varint::is_overlong(length) {
+                let value = |value, byte: &u8| value << 8 | u32::from(*byte);
+                return Err(Reason::Head { value: length.iter().take(4).fold(0, value) });
+            }
+            let len = varint::value(length).ok_or(self.too_long(u64::MAX))?;
+            Ok((lead_len, self.accept_len(len)?))
+        };
+        read().map_err(damaged_head)
     }
 
-    /// Compares the head check, where there is one, with the length before it;
-    /// both are there.
+    /// Compares the head check that was received with the length before it.
     #[inline]
-    fn check_head(&self, (length, rest): (&[u8], &[u8])) -> Result<(), Step> {
-        if self.head_check {
-            let computed = HEAD_CHECK.checksum(length);
-            let received = rest.get(..usize::from(HEAD_CHECK_LEN)).unwrap_or_default();
-            // Two bytes always fit.
-            #[allow(clippy::cast_possible_truncation)]
-            let received = self.order.take(received) as u16;
-            if computed != received {
-                return Err(damaged_head(Reason::HeadCheck { computed, received }));
-            }
+    fn check_head(&self, length: &[u8], received: &[u8]) -> Result<(), Reason> {
+        let computed = HEAD_CHECK.checksum(length);
+        // Two bytes always fit.
+        #[allow(clippy::cast_possible_truncation)]
+        let received = self.order.take(received) as u16;
+        if computed != received {
+            return Err(Reason::HeadCheck { computed, received });
         }
         Ok(())
     }
 
     /// A length that has been received, unless it is over the maximum.
     #[inline]
-    fn accept_len(&self, len: u64) -> Result<usize, Step> {
+    fn accept_len(&self, len: u64) -> Result<usize, Reason> {
         match usize::try_from(len) {
             Ok(len) if len <= self.payload_len_max => Ok(len),
             _ => Err(self.too_long(len)),
         }
     }
 
-    fn too_long(&self, len: u64) -> Step {
-        damaged_head(Reason::TooLong { len, len_max: self.payload_len_max as u64 })
+    fn too_long(&self, len: u64) -> Reason {
+        Reason::TooLong { len, len_max: self.payload_len_max as u64 }
+    }
+
+    /// Whether a good head is at the front of `input`, or what is to be said
+    /// instead.
+    fn head_at(&self, input: &[u8]) -> Result<(), Step> {
+        let lead_len = self.lead_len(0);
+        if VARINT {
+            self.read_varint(input).map(|_| ())
+        } else if input.len() < lead_len {
+            Err(Step::Incomplete { needed: lead_len })
+        } else {
+            self.read_lead(input).map(|_| ()).map_err(damaged_head)
+        }
     }
 
     /// What stands at the front of `input`; see [`Decode::decode`].
     // Always, as for `encode`.
     #[inline(always)]
     fn look(&self, input: &[u8]) -> Step {
-        let payload_len = match self.read_lead(input) {
-            Ok(payload_len) => payload_len,
-            Err(step) => return step,
-        };
-        let frame_len = self.frame_len(payload_len);
+        if VARINT {
+            return match self.read_varint(input) {
+                Ok((lead_len, payload_len)) => self.look_behind(lead_len, payload_len, input),
+                Err(step) => step,
+            };
+        }
+        let lead_len = self.lead_len(0);
+        if input.len() < lead_len {
+            return Step::Incomplete { needed: lead_len };
+        }
+        match self.read_lead(input) {
+            Ok(payload_len) => self.look_behind(lead_len, payload_len, input),
+            Err(reason) => damaged_head(reason),
+        }
+    }
+
+    /// What stands at the front of `input`, whose first `lead_len` bytes are a
+    /// good head.
+    #[inline(always)]
+    fn look_behind(&self, lead_len: usize, payload_len: usize, input: &[u8]) -> Step {
+        let frame_len = payload_len.saturating_add(lead_len + C::LEN);
         let Some(frame) = input.get(..frame_len) else {
             return Step::Incomplete { needed: frame_len };
         };
-        let head_len = self.head_len(payload_len);
+        let head_len = self.behind_lead(lead_len);
         let payload = head_len..head_len + payload_len;
         if C::LEN > 0 {
-            let computed = self.checksum_of(frame, frame.get(payload.clone()).unwrap_or_default());
-            let received = frame.get(self.checksum_range(payload_len)).unwrap_or_default();
-            let received = self.order.take(received);
+            let in_place = frame.get(payload.clone()).unwrap_or_default();
+            let computed = self.checksum_of(frame, lead_len, in_place);
+            let range = self.checksum_range(lead_len, frame_len);
+            let received = self.order.take(frame.get(range).unwrap_or_default());
             if computed != received {
                 let reason = Reason::Checksum { computed, received };
                 return Step::Damaged { skip: frame_len, reason, resync: false };
@@ -473,11 +534,12 @@ impl<C: Checksum> Prefixed<C> {
 }
 
 /// Nothing behind such a head can be trusted, its length least.
+#[inline]
 fn damaged_head(reason: Reason) -> Step {
     Step::Damaged { skip: 1, reason, resync: true }
 }
 
-impl<C: Checksum> Encode for Prefixed<C> {
+impl<C: Checksum, const VARINT: bool> Encode for Prefixed<C, VARINT> {
     #[inline]
     fn frame_len_max(&self, payload_len: usize) -> usize {
         self.frame_len(payload_len)
@@ -488,37 +550,39 @@ impl<C: Checksum> Encode for Prefixed<C> {
     #[inline(always)]
     fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
         self.check_len(payload.len())?;
+        let lead_len = self.lead_len(payload.len());
         let frame_len = self.frame_len(payload.len());
         let frame = room(out, frame_len)?;
         let no_room = EncodeError::NoRoom { needed: frame_len, free: frame_len };
         // Over the payload where it lies, and before the copy, which then finds
         // it in the nearest cache.
-        let early = (self.cover == Cover::Payload).then(|| self.checksum_of(&[], payload));
+        let early =
+            (self.cover == Cover::Payload).then(|| self.checksum_of(&[], lead_len, payload));
         // The length first, as the payload covers what it overwrites.
-        let width = self.width.len_bytes(payload.len());
-        match self.width {
-            Width::Varint => {
-                varint::put(payload.len() as u64, frame.get_mut(..width).ok_or(no_room)?);
-            }
-            _ => self.order.put_over(payload.len() as u64, width, frame),
+        let width = self.width(payload.len());
+        if VARINT {
+            varint::put(payload.len() as u64, frame.get_mut(..width).ok_or(no_room)?);
+        } else {
+            self.order.put_over(payload.len() as u64, width, frame);
         }
-        let rest = frame.get_mut(self.head_len(payload.len())..).ok_or(no_room)?;
+        let rest = frame.get_mut(self.behind_lead(lead_len)..).ok_or(no_room)?;
         rest.get_mut(..payload.len()).ok_or(no_room)?.copy_from_slice(payload);
         self.put_head_check(width, frame);
-        let checksum = early.unwrap_or_else(|| self.checksum_of(frame, payload));
-        self.put_checksum(checksum, payload.len(), frame);
+        let checksum = early.unwrap_or_else(|| self.checksum_of(frame, lead_len, payload));
+        self.put_checksum(checksum, lead_len, frame);
         Ok(frame_len)
     }
 
     #[inline]
     fn envelope(&self, payload: &[u8], out: &mut [u8]) -> Result<Option<Envelope>, EncodeError> {
         self.check_len(payload.len())?;
-        let head_len = self.head_len(payload.len());
-        let envelope = Envelope { head_len, tail_len: self.tail_len() };
+        let lead_len = self.lead_len(payload.len());
+        let head_len = self.behind_lead(lead_len);
+        let envelope = Envelope { head_len, tail_len: lead_len + C::LEN - head_len };
         let out = room(out, envelope.head_len + envelope.tail_len)?;
         let (head, tail) = out.split_at_mut(envelope.head_len);
         self.put_lead(payload.len(), head);
-        let (lead, place) = head.split_at_mut(self.lead_len(payload.len()));
+        let (lead, place) = head.split_at_mut(lead_len);
         let place = match self.place {
             Place::BeforePayload => place,
             Place::AfterPayload => tail,
@@ -528,7 +592,7 @@ impl<C: Checksum> Encode for Prefixed<C> {
     }
 }
 
-impl<C: Checksum> Decode for Prefixed<C> {
+impl<C: Checksum, const VARINT: bool> Decode for Prefixed<C, VARINT> {
     #[inline]
     fn frame_len_max(&self) -> usize {
         self.frame_len(self.payload_len_max)
@@ -546,13 +610,13 @@ impl<C: Checksum> Decode for Prefixed<C> {
             return Resync::Skip(input.len());
         }
         // A head that is cut has no other behind it that is not.
-        let at = (0..input.len()).find_map(|at| {
-            match self.read_lead(input.get(at..).unwrap_or_default()) {
-                Ok(_) => Some(Resync::Tentative(at)),
-                Err(Step::Incomplete { .. }) => Some(Resync::Skip(at)),
-                Err(_) => None,
+        for at in 0..input.len() {
+            match self.head_at(input.get(at..).unwrap_or_default()) {
+                Ok(()) => return Resync::Tentative(at),
+                Err(Step::Incomplete { .. }) => return Resync::Skip(at),
+                Err(_) => {}
             }
-        });
-        at.unwrap_or(Resync::Skip(input.len()))
+        }
+        Resync::Skip(input.len())
     }
 }
