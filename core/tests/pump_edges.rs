@@ -121,11 +121,8 @@ fn the_rest_of_a_group_is_held() {
     assert_eq!(pump.fill()[..], [b"group one"]);
     assert_eq!(pump.wrote(9), Ok(1));
 
-    let refused = loop {
-        if let Err(error) = producer.push(b"behind it") {
-            break error;
-        }
-    };
+    let refused = (0..100).find_map(|_| producer.push(b"behind it").err());
+    let refused = refused.expect("a full ring refuses");
     assert!(matches!(refused, ReserveError::Busy { .. }), "{refused}");
     for rest in [b"group two", b"group tri", b"behind it"] {
         assert_eq!(pump.fill()[..], [rest]);
