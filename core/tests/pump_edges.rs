@@ -130,3 +130,21 @@ fn the_rest_of_a_group_is_held() {
     }
     assert_eq!(producer.ledger().overwritten, 0);
 }
+
+/// The most frames of a batch hold within a group: one that is over them waits
+/// for an empty batch, and is parted there.
+#[test]
+fn a_group_of_more_frames_than_a_batch_has() {
+    let mut ring = Ring::<128>::new();
+    let (mut producer, consumer) = ring.split();
+    let mut pump: Pump<_, _, 2> = Pump::new(Plain, [0; 64]).frames_max(2);
+    pump.add(consumer).unwrap();
+    producer.push(b"one").unwrap();
+    producer.push_group(&[b"a", b"b", b"c"]).unwrap();
+    producer.push_group(&[b"d", b"e"]).unwrap();
+    for batch in [&b"one"[..], b"ab", b"c", b"de"] {
+        assert_eq!(pump.fill().concat(), batch);
+        pump.wrote(batch.len()).unwrap();
+    }
+    assert!(!pump.has_work());
+}
