@@ -1,6 +1,6 @@
 //! A daemon that is absent, slow, gone, back: what becomes of the messages.
 
-use std::{sync::mpsc, time::Duration};
+use std::{sync::mpsc, thread, time::Duration};
 
 use forebay_linux::{
     PIPE_BUF,
@@ -199,11 +199,12 @@ fn a_slow_daemon_is_waited_for() {
     let mut fake = Fake::new();
     let client = fake.client(1 << 21);
     let mut context = client.context(CONTEXT, "");
-    let mut count = 0;
-    // More than the FIFO takes, so that writing is blocked.
+    // More than the FIFO takes, so that writing is blocked, and less than the
+    // ring.
+    let count = 5000;
+    assert_eq!(send(&mut context, 0..count), 0);
     while client.counts().blocked == 0 {
-        assert_eq!(send(&mut context, count..count + 100), 0);
-        count += 100;
+        thread::yield_now();
     }
     assert!(!client.flush(Duration::from_millis(1)));
     let mut seen = Vec::new();
