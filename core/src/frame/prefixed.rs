@@ -9,11 +9,12 @@ mod number;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod varint;
 
 use self::guard::HEAD_CHECK_LEN;
 pub use self::number::{Order, Width};
 use super::{Decode, Encode, EncodeError, Envelope, Reason, Resync, Step, room};
-use crate::checksum::{Checksum, NoChecksum};
+use crate::checksum::{Checksum, NoChecksum, len_of};
 
 /// Where the checksum stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +40,11 @@ pub enum Cover {
 ///  | length | head check | checksum | payload ...        |   BeforePayload
 ///  | length | head check | payload ...        | checksum |   AfterPayload
 ///    1 2 4 8   0 or 2       0 to 8
+///    or 1 to 10: varint
 /// ```
 ///
-/// The length counts the payload alone. The **head check** is
+/// The length counts the payload alone; a varint is as short as can be, and
+/// received ones that are not are damaged. The **head check** is
 /// CRC-16/IBM-SDLC over the length bytes: with it a damaged length is found
 /// at once instead of swallowing the stream, an all-zero input holds no frame,
 /// and the decoder finds the next frame by searching for the next head that
@@ -72,7 +75,7 @@ pub struct Prefixed<C = NoChecksum> {
     width: Width,
     order: Order,
     head_check: bool,
-    /// Length bytes and head check.
+    /// Length bytes, unless they are a varint's, and head check.
     lead_len: u8,
     place: Place,
     cover: Cover,
@@ -184,19 +187,23 @@ impl<C> Prefixed<C> {
 }
 
 impl<C: Checksum> Prefixed<C> {
-    /// Length bytes and head check.
+    /// Length bytes and head check of a payload of `payload_len` bytes.
     #[inline]
-    const fn lead_len(&self) -> usize {
-        self.lead_len as usize
+    const fn lead_len(&self, payload_len: usize) -> usize {
+        match self.width {
+            Width::Varint => self.width.len_bytes(payload_len) + self.lead_len as usize,
+            _ => self.lead_len as usize,
+        }
     }
 
-    /// Bytes before the payload.
+    /// Bytes before a payload of `payload_len` bytes; with a fixed
+    /// [`Width`] that is one number for all.
     #[inline]
     #[must_use]
-    pub const fn head_len(&self) -> usize {
+    pub const fn head_len(&self, payload_len: usize) -> usize {
         match self.place {
-            Place::BeforePayload => self.lead_len() + C::LEN,
-            Place::AfterPayload => self.lead_len(),
+            Place::BeforePayload => self.lead_len(payload_len) + C::LEN,
+            Place::AfterPayload => self.lead_len(payload_len),
         }
     }
 
@@ -214,6 +221,20 @@ impl<C: Checksum> Prefixed<C> {
     #[inline]
     #[must_use]
     pub const fn frame_len(&self, payload_len: usize) -> usize {
-        payload_len.saturating_add(self.lead_len() + C::LEN)
+        payload_len.saturating_add(self.lead_len(payload_len) + len_of::<C>())
+    }
+
+    /// The length of the payload of a frame of `frame_len` bytes; `None` where
+    /// no frame has that length.
+    #[inline]
+    fn payload_len(&self, frame_len: usize) -> Option<usize> {
+        // What is there besides a varint.
+        let rest = frame_len.checked_sub(self.lead_len as usize + C::LEN)?;
+        match self.width {
+            Width::Varint => (1..=varint::LEN_MAX)
+                .filter_map(|len| rest.checked_sub(len))
+                .find(|&payload_len| self.frame_len(payload_len) == frame_len),
+            _ => Some(rest),
+        }
     }
 }

@@ -119,11 +119,8 @@ impl<'r> Consumer<'r> {
     #[inline]
     pub fn release(&mut self, records: usize) -> usize {
         // All that have been seen, mostly: where they end is known.
-        let released = if records > 0 && records == self.seen {
-            records
-        } else {
-            self.walk_over(records)
-        };
+        let released =
+            if records > 0 && records == self.seen { records } else { self.walk_over(records) };
         self.seen = 0;
         self.release_walked();
         released

@@ -50,10 +50,7 @@ pub(super) fn fan_in() {
         assert!(in_order || taken == [&b"ef"[..], b"abcd"], "{taken:?}");
         (in_order, count)
     })
-    .expect(
-        800,
-        [true, false].into_iter().flat_map(|first| [0, 1, 2].map(|count| (first, count))),
-    );
+    .expect(800, [true, false].into_iter().flat_map(|first| [0, 1, 2].map(|count| (first, count))));
 }
 
 /// A batch of each producer arrives in one piece.
