@@ -381,7 +381,7 @@ fn under_overload_every_message_arrives_or_is_counted() {
     let _held = watchdog("overload");
     let mut fake = Fake::new();
     let client = fake.client(1 << 13);
-    let (seen, refused) = std::thread::scope(|threads| {
+    let (seen, refused) = thread::scope(|threads| {
         let senders: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let mut context = client.context(Id::new(&format!("C{thread}")), "");
@@ -396,7 +396,7 @@ fn under_overload_every_message_arrives_or_is_counted() {
             })
             .collect();
         let mut seen = Vec::new();
-        while !senders.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+        while !senders.iter().all(thread::ScopedJoinHandle::is_finished) {
             fake.read(10_000);
             seen.extend(fake.seen());
         }
