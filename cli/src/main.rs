@@ -11,6 +11,7 @@ mod doctor;
 mod encode;
 mod format;
 mod hex;
+mod http2;
 mod listener;
 mod messages;
 mod outlet;

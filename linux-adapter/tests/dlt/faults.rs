@@ -276,6 +276,7 @@ fn what_a_daemon_has_left_unread_is_sent_again_to_the_next() {
         assert_eq!(first, expected[..first.len()]);
         assert_eq!(second, expected[first.len() + usize::from(is_log_cut)..], "{read_len}");
         assert_eq!(counts.resent, second.len() as u64 - 100);
+        assert_eq!(counts.taken, first.len() as u64 + u64::from(is_log_cut), "{read_len}");
         assert_eq!((counts.connects, counts.unread_len), (2, 0));
         assert!(counts.ledger.balances(0));
         assert_eq!(is_cut, ![0].contains(&read_len), "{read_len}: {}", counts.cut_len);
@@ -304,7 +305,51 @@ fn what_the_same_fifo_holds_is_not_sent_again() {
     assert_eq!(seen.iter().filter(|seen| matches!(seen, Seen::App(_))).count(), 2);
     assert!(client.flush(LONG));
     let counts = client.counts();
-    assert_eq!((counts.resent, counts.connects), (0, 2));
+    // Nor is it known what that daemon has taken.
+    assert_eq!((counts.resent, counts.taken, counts.connects), (0, 0, 2));
+}
+
+/// Daemons that come and go: one that opens the same FIFO again, one that reads
+/// a part, one that reads nothing. Each message was taken, or is sent again.
+#[test]
+fn what_was_taken_is_known_to_the_message() {
+    let _held = watchdog("daemons that come and go");
+    let mut fake = Fake::new();
+    let client = fake.client(1 << 20);
+    let mut context = client.context(CONTEXT, "");
+    let mut before = Vec::new();
+    let lose = |fake: &mut Fake, makes: bool| {
+        fake.die();
+        await_that("the loss is noticed", || !client.is_connected());
+        if makes {
+            fake.make_fifo();
+        }
+        fake.open();
+        await_that("it is connected again", || client.is_connected());
+    };
+    assert_eq!(send(&mut context, 0..100), 0);
+    before.extend(fake.await_seen(102));
+    lose(&mut fake, false);
+    assert_eq!(send(&mut context, 100..1000), 0);
+    assert!(client.flush(LONG));
+    fake.read(20_000);
+    before.extend(fake.seen());
+    lose(&mut fake, true);
+    let first = client.counts();
+    assert_eq!(first.taken + first.resent, 1000);
+    assert!(client.flush(LONG));
+    lose(&mut fake, true);
+    let second = client.counts();
+    assert_eq!((second.taken, second.resent), (first.taken, 2 * first.resent));
+
+    let after =
+        fake.await_last(|seen| matches!(seen, Seen::Log { text, .. } if text == "message 999"));
+    let (before, after) = (texts(&before), texts(&after));
+    let is_log_cut = before.len() + after.len() < 1000;
+    assert_eq!(first.taken, before.len() as u64 + u64::from(is_log_cut));
+    assert_eq!(after, numbers(0..1000)[before.len() + usize::from(is_log_cut)..]);
+    assert!(before.len() > 100 && first.cut_len > 0);
+    assert!(client.counts().ledger.balances(0));
 }
 
 #[test]
