@@ -639,12 +639,13 @@ impl Context {
 
     fn outcome(&mut self, done: Done) -> Outcome {
         let Done { request, result, opened, status } = done;
+        let moved = result.map(|len| len as usize);
         match request {
             Request::Read { lease, start, .. } | Request::Write { lease, start, .. } => {
-                Outcome::Moved(lease, more(start, result))
+                Outcome::Moved(lease, more(start, moved))
             }
             Request::Send { lease, .. } | Request::Writable { lease, .. } => {
-                Outcome::Moved(lease, more(0, result))
+                Outcome::Moved(lease, moved)
             }
             Request::Sync { .. } => Outcome::Synced(result.map(drop)),
             Request::Open { options, .. } => Outcome::Opened(match (opened, result) {

@@ -104,6 +104,12 @@ impl Request {
             Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
         }
     }
+
+    /// Whether it is for a ring of Linux 5.6.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) const fn opens_or_asks(&self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Status { .. })
+    }
 }
 
 /// An operation that is over.
@@ -115,6 +121,15 @@ pub(crate) struct Done {
     pub(crate) opened: Option<OwnedFd>,
     /// The answer of a successful status.
     pub(crate) status: Option<Statx>,
+}
+
+/// What an operation held that nobody waited for. To drop it may close a file
+/// and wake who waits for a buffer, so that is not for under a lock.
+#[derive(Debug)]
+#[allow(dead_code, reason = "it is dropped, not used")]
+pub(crate) struct Buried {
+    request: Request,
+    opened: Option<OwnedFd>,
 }
 
 /// What became of operations.
@@ -373,7 +388,16 @@ impl<K: Kernel> Driver<K> {
 
     /// Takes the completions that are there: calls `over` with the ticket and
     /// the waker of each operation that somebody waits for.
-    pub(crate) fn reap(&mut self, mut over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+    pub(crate) fn reap(&mut self, over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+        self.reap_all(over, drop)
+    }
+
+    /// The same, with `buried` for what those held that nobody waited for.
+    pub(crate) fn reap_all(
+        &mut self,
+        mut over: impl FnMut(Ticket, Option<Waker>),
+        mut buried: impl FnMut(Buried),
+    ) -> usize {
         let mut count = 0;
         // Also those that a full queue has held back.
         while let Some(completion) = self.ring.pop() {
@@ -385,7 +409,7 @@ impl<K: Kernel> Driver<K> {
                     self.counts.completions += 1;
                     over(ticket, waker);
                 }
-                Event::Orphan(request, result) => self.bury(request, result),
+                Event::Orphan(request, result) => buried(self.bury(request, result)),
                 Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
                 Event::More => {}
                 Event::Stray => self.counts.stray += 1,
@@ -394,12 +418,12 @@ impl<K: Kernel> Driver<K> {
         count
     }
 
-    /// Drops what an operation held that nobody waits for.
-    fn bury(&mut self, request: Request, result: i32) {
+    /// Counts an operation that nobody waits for.
+    fn bury(&mut self, request: Request, result: i32) -> Buried {
         self.counts.orphans += 1;
-        if opened(&request, result).is_some() {
-            self.counts.late_opens += 1;
-        }
+        let opened = opened(&request, result);
+        self.counts.late_opens += u64::from(opened.is_some());
+        Buried { request, opened }
     }
 
     /// What became of an operation that is over; `None` while it is under way.
@@ -424,12 +448,11 @@ impl<K: Kernel> Driver<K> {
         unsafe { place.read_unaligned() }
     }
 
-    /// Nobody waits for `ticket` any more; what it holds is dropped when it is
-    /// over.
-    pub(crate) fn orphan(&mut self, ticket: Ticket) {
-        if let Some((request, result)) = self.slots.orphan(ticket) {
-            self.bury(request, result);
-        }
+    /// Nobody waits for `ticket` any more; what it holds is buried when it is
+    /// over, which may be now.
+    pub(crate) fn orphan(&mut self, ticket: Ticket) -> Option<Buried> {
+        let (request, result) = self.slots.orphan(ticket)?;
+        Some(self.bury(request, result))
     }
 
     /// Asks the kernel to cancel an operation. It completes in any case, with
@@ -445,6 +468,19 @@ impl<K: Kernel> Driver<K> {
         // SAFETY: the entry names no memory and no descriptor.
         unsafe { self.ring.queues().push(entry) };
         true
+    }
+
+    /// Asks the kernel for the end of all operations, without waiting for it;
+    /// how many are under way still. What is over and not taken is dropped.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn end(&mut self) -> usize {
+        self.withdraw();
+        self.cancel_all();
+        // An error shows at the next call.
+        let _ = self.submit();
+        self.reap(|_, _| {});
+        self.bury_done();
+        self.under_way()
     }
 
     /// Ends all operations; how many had to be leaked.
@@ -489,7 +525,7 @@ impl<K: Kernel> Driver<K> {
             let _ = self.submit();
             return;
         }
-        self.fail_queued(Errno::CANCELED, |_, _| {});
+        drop(self.fail_queued(Errno::CANCELED, |_, _| {}));
     }
 
     /// Takes back what the kernel has not seen: it is over, with this error.
@@ -498,9 +534,9 @@ impl<K: Kernel> Driver<K> {
         &mut self,
         errno: Errno,
         mut over: impl FnMut(Ticket, Option<Waker>),
-    ) {
+    ) -> Vec<Buried> {
         if self.ring.has(IoringSetupFlags::SQPOLL) {
-            return;
+            return Vec::new();
         }
         self.note_submitted();
         let count = self.ring.queues().withdraw() as usize;
@@ -512,7 +548,7 @@ impl<K: Kernel> Driver<K> {
             Event::More | Event::Stray => {}
         });
         self.cancels = self.cancels.saturating_sub(cancels);
-        orphans.into_iter().for_each(|(request, result)| self.bury(request, result));
+        orphans.into_iter().map(|(request, result)| self.bury(request, result)).collect()
     }
 
     /// Asks the kernel to cancel all that is under way.
@@ -532,7 +568,7 @@ impl<K: Kernel> Driver<K> {
     /// Drops what is over and nobody has taken.
     fn bury_done(&mut self) {
         let done = self.slots.take_all_done();
-        done.into_iter().for_each(|(request, result)| self.bury(request, result));
+        done.into_iter().for_each(|(request, result)| drop(self.bury(request, result)));
     }
 
     /// Keeps what the kernel may still use, for ever.
