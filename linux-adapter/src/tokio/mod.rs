@@ -59,10 +59,11 @@ use tokio::{runtime::Handle, sync::Semaphore, task::coop::consume_budget};
 use crate::uring::{
     self, Feature, Way,
     arena::Arena,
-    driver::{Done, Driver, Request},
-    kernel::Real,
+    driver::{Done, Request},
+    offer,
     outcome::check_transfer,
     plain::{Cached, more, read_cached, write_cached},
+    scratch::Scratch,
     setup,
 };
 pub use crate::uring::{Alignment, Config, Degraded, Lease, OpenOptions, SetupError, Why};
@@ -193,7 +194,7 @@ impl Files {
         fallback: Option<SetupError>,
     ) -> Self {
         let (mut reads, mut writes) = (config.reads, config.writes);
-        if let Err(why) = setup::cached_reads() {
+        if let Err(why) = offer::cached_reads() {
             if reads == Way::Inline {
                 lacks.push(why);
             }
@@ -287,7 +288,7 @@ impl Files {
         let path = path.as_ref().as_os_str().as_bytes();
         let wrong = Why::Path { len: path.len() };
         let path = CString::new(path).map_err(|_| invalid(wrong))?;
-        if !Driver::<Real>::takes_path(&path) {
+        if !Scratch::takes_path(&path) {
             return Err(invalid(wrong));
         }
         let done = self.run(Request::Open { path, options }).await;
