@@ -16,7 +16,8 @@ use crate::{
 ///
 /// Each line of standard input is the payload of one frame, an empty line an
 /// empty payload. As DLT each is a message of one argument: a text, or raw bytes
-/// where they are no text.
+/// where they are no text. The exit status is 0 when all was well, 2 after an
+/// error, before which the frames are whole.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
