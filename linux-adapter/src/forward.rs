@@ -2,7 +2,7 @@
 //!
 //! For what is large and is a file, or in a pipe, already. The messages before
 //! it are flushed, it is forwarded, then the messages go on; from which size on
-//! that is ahead of reading and writing says the bench `forward`.
+//! that is ahead of reading and writing says the bench `sockets`.
 
 use std::{
     error::Error,
