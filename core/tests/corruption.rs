@@ -10,7 +10,7 @@ mod support;
 use forebay::Decoder;
 use forebay::checksum::crc::{self, Crc, Table};
 use forebay::checksum::{CRC32, CRC32C, CRC64, Checksum, Crc32};
-use forebay::frame::{Cobs, Cover, Decode, Encode, Prefixed, Reason, Width};
+use forebay::frame::{Cobs, Cover, Decode, Encode, Prefixed, Reason};
 use support::random::Random;
 
 const TRIALS: u32 = 2000;
@@ -162,10 +162,8 @@ fn each_payload<F: Decode>(
 const COBS: Cobs<Crc32> = Cobs::new(PAYLOAD_LEN, CRC32);
 const NATIVE: Prefixed<Crc32> = Prefixed::native(PAYLOAD_LEN, CRC32);
 /// The same with lengths of one or two bytes.
-const VARINT: Prefixed<Crc32> = Prefixed::new(Width::Varint, 4 * PAYLOAD_LEN)
-    .head_check()
-    .cover(Cover::HeadAndPayload)
-    .checksum(CRC32);
+const VARINT: Prefixed<Crc32, true> =
+    Prefixed::varint(4 * PAYLOAD_LEN).head_check().cover(Cover::HeadAndPayload).checksum(CRC32);
 
 #[test]
 fn a_flipped_bit() {

@@ -32,10 +32,10 @@ pub fn run(data: &[u8]) {
             check(format.checksum(CRC64), stream, pieces)
         }
         9 => check(Prefixed::new(Width::U64, 40), stream, pieces),
-        10 => check(Prefixed::new(Width::Varint, 300), stream, pieces),
-        11 => check(Prefixed::new(Width::Varint, 1 << 14).checksum(CRC16), stream, pieces),
+        10 => check(Prefixed::varint(300), stream, pieces),
+        11 => check(Prefixed::varint(1 << 14).checksum(CRC16), stream, pieces),
         _ => {
-            let format = Prefixed::new(Width::Varint, 200).head_check();
+            let format = Prefixed::varint(200).head_check();
             let format = format.place(Place::BeforePayload).cover(Cover::HeadAndPayload);
             check(format.checksum(CRC32), stream, pieces)
         }

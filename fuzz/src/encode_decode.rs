@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
         5 => round_trip(Cobs::new(255, CRC16), true, input),
         6 => round_trip(Cobs::new(255, CRC64), true, input),
         7 => round_trip(Cobs::new(255, NoChecksum), true, input),
-        _ => round_trip(Prefixed::new(Width::Varint, 255).checksum(CRC32), false, input),
+        _ => round_trip(Prefixed::varint(255).checksum(CRC32), false, input),
     }
 }
 

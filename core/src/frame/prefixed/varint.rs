@@ -4,9 +4,6 @@
 //! Source: Protocol Buffers, "Encoding: Base 128 Varints"; LEB128 in DWARF 5,
 //! section 7.6. Its delimited messages (`writeDelimitedTo`) are such frames.
 
-/// Bytes of the longest.
-pub(super) const LEN_MAX: usize = 10;
-
 /// Set in every byte but the last.
 const MORE: u8 = 0x80;
 
@@ -73,6 +70,9 @@ pub(super) fn is_overlong(length: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes of the longest.
+    const LEN_MAX: usize = 10;
 
     /// The bytes of `value`, and how many.
     fn written(value: u64) -> ([u8; LEN_MAX + 3], usize) {
