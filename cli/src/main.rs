@@ -11,6 +11,7 @@ mod doctor;
 mod encode;
 mod format;
 mod hex;
+mod http2;
 mod interrupt;
 mod listener;
 mod messages;

@@ -46,9 +46,9 @@ const IOV_MAX: usize = 1024;
 const IOV_FEW: usize = 64;
 
 /// `RWF_NOSIGNAL` of `linux/fs.h`, since Linux 6.18: no SIGPIPE for this call.
-const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+pub(crate) const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
 /// `pwritev2(2)` at the descriptor's own position, as `writev(2)`.
-const OWN_POSITION: u64 = u64::MAX;
+pub(crate) const OWN_POSITION: u64 = u64::MAX;
 
 /// What kind of descriptor a sink writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ const UNSAFE: &[&str] = &[
     "linux-adapter/src/uring/kernel.rs",
     "linux-adapter/src/uring/queue.rs",
     "linux-adapter/src/uring/region.rs",
+    "linux-adapter/src/uring/scratch.rs",
     // Registers, interrupts, names for the linker and Miri's entry.
     "firmware/lm3s6965/src/bin/interrupts.rs",
     "firmware/lm3s6965/src/bin/tasks.rs",

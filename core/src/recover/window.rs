@@ -108,7 +108,7 @@ impl<C: Checksum> Window<'_, C> {
             return None;
         }
         let behind = self.bytes.len() - frame_len;
-        if !self.ended && behind < self.format.lead_len_bytes() {
+        if !self.ended && behind < self.format.lead_len_max() {
             return Some(Front::Wait);
         }
         let reason = match self.look(frame_len) {

@@ -85,7 +85,7 @@ pub(crate) fn all(payload_len_max: usize) -> Vec<Member> {
 /// Width x order x head check x place x cover x checksum.
 pub(crate) fn prefixed(payload_len_max: usize) -> Vec<Member> {
     let mut members = Vec::new();
-    for width in [Width::U8, Width::U16, Width::U32, Width::U64] {
+    for width in [Width::U8, Width::U16, Width::U32, Width::U64, Width::Varint] {
         for bits in 0..16 {
             let bit = |bit: u32| bits >> bit & 1 == 1;
             let order = if bit(0) { Order::Big } else { Order::Little };
@@ -95,7 +95,7 @@ pub(crate) fn prefixed(payload_len_max: usize) -> Vec<Member> {
                 Prefixed::new(width, payload_len_max).order(order).place(place).cover(cover);
             let format = if bit(3) { format.head_check() } else { format };
             let spec = spec::Prefixed {
-                width: width.len_bytes(),
+                width: width as usize,
                 big_endian: bit(0),
                 before: bit(1),
                 covers_head: bit(2),
@@ -127,6 +127,22 @@ pub(crate) fn native(payload_len_max: usize) -> Member {
         sum: SUM32,
     };
     let format = Box::new(Prefixed::native(payload_len_max, CRC32));
+    Member { spec: Spec::Prefixed(spec), format }
+}
+
+/// As native, with lengths that take as many bytes as they need.
+pub(crate) fn native_varint(payload_len_max: usize) -> Member {
+    let spec = spec::Prefixed {
+        width: 0,
+        big_endian: false,
+        head_check: true,
+        before: false,
+        covers_head: true,
+        payload_len_max,
+        sum: SUM32,
+    };
+    let format = Prefixed::new(Width::Varint, payload_len_max).head_check();
+    let format = Box::new(format.cover(Cover::HeadAndPayload).checksum(CRC32));
     Member { spec: Spec::Prefixed(spec), format }
 }
 

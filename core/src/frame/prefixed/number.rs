@@ -1,5 +1,7 @@
 //! Lengths and checksums as bytes: how many, and in which order.
 
+use super::varint;
+
 /// How many bytes a length takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
@@ -11,18 +13,29 @@ pub enum Width {
     U32 = 4,
     /// Eight bytes.
     U64 = 8,
+    /// As many as it needs, one byte to ten: one for payloads to 127,
+    /// two to 16,383. The varint of Protocol Buffers, which has no byte order.
+    Varint = 0,
 }
 
 impl Width {
-    /// The width in bytes.
+    /// The bytes that the length of a payload of `payload_len` bytes takes.
+    #[inline]
     #[must_use]
-    pub const fn len_bytes(self) -> usize {
-        self as usize
+    pub const fn len_bytes(self, payload_len: usize) -> usize {
+        match self {
+            Self::Varint => varint::len_bytes(payload_len as u64),
+            fixed => fixed as usize,
+        }
     }
 
     /// The greatest length that fits.
+    #[inline]
     pub(super) const fn len_max(self) -> u64 {
-        u64::MAX >> (64 - 8 * self.len_bytes())
+        match self {
+            Self::Varint => u64::MAX,
+            fixed => u64::MAX >> (64 - 8 * fixed as u32),
+        }
     }
 }
 
