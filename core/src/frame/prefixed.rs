@@ -9,11 +9,12 @@ mod number;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod varint;
 
 use self::guard::HEAD_CHECK_LEN;
 pub use self::number::{Order, Width};
 use super::{Decode, Encode, EncodeError, Envelope, Reason, Resync, Step, room};
-use crate::checksum::{Checksum, NoChecksum};
+use crate::checksum::{Checksum, NoChecksum, len_of};
 
 /// Where the checksum stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +40,11 @@ pub enum Cover {
 ///  | length | head check | checksum | payload ...        |   BeforePayload
 ///  | length | head check | payload ...        | checksum |   AfterPayload
 ///    1 2 4 8   0 or 2       0 to 8
+///  or a varint
 /// ```
 ///
-/// The length counts the payload alone. The **head check** is
+/// The length counts the payload alone; a varint is as short as can be, and
+/// received ones that are not are damaged. The **head check** is
 /// CRC-16/IBM-SDLC over the length bytes: with it a damaged length is found
 /// at once instead of swallowing the stream, an all-zero input holds no frame,
 /// and the decoder finds the next frame by searching for the next head that
@@ -67,12 +70,15 @@ pub enum Cover {
 /// assert_eq!(&out[..len], b"\x00\x09123456789\x31\xc3");
 /// # Ok::<(), forebay::frame::EncodeError>(())
 /// ```
+///
+/// `VARINT` says whether the length is a [varint](Prefixed::varint).
 #[derive(Clone, Copy, Debug)]
-pub struct Prefixed<C = NoChecksum> {
+pub struct Prefixed<C = NoChecksum, const VARINT: bool = false> {
+    /// Of the length, unless it is a varint.
     width: Width,
     order: Order,
     head_check: bool,
-    /// Length bytes and head check.
+    /// Length bytes, unless they are a varint's, and head check.
     lead_len: u8,
     place: Place,
     cover: Cover,
@@ -115,6 +121,40 @@ impl Prefixed {
     }
 }
 
+impl Prefixed<NoChecksum, true> {
+    /// A length of as many bytes as it needs, one for payloads to 127, two to
+    /// 16,383, and so on: seven bits a byte, least significant first, whatever
+    /// the [order](Prefixed::order). Without checks, for payloads of at most
+    /// `payload_len_max` bytes.
+    ///
+    /// These are the delimited messages of Protocol Buffers. A length in more
+    /// bytes than it needs is damage.
+    ///
+    /// ```
+    /// use forebay::frame::{Encode, Prefixed};
+    ///
+    /// let format = Prefixed::varint(1024);
+    /// let mut out = [0; 400];
+    /// assert_eq!(format.encode(&[7; 300], &mut out)?, 302);
+    /// assert_eq!(out[..3], [0xAC, 0x02, 7]);
+    /// # Ok::<(), forebay::frame::EncodeError>(())
+    /// ```
+    #[must_use]
+    pub const fn varint(payload_len_max: usize) -> Self {
+        let Prefixed { width, order, place, cover, checksum, .. } = Prefixed::new(Width::U64, 0);
+        Self {
+            width,
+            order,
+            head_check: false,
+            lead_len: 0,
+            place,
+            cover,
+            payload_len_max,
+            checksum,
+        }
+    }
+}
+
 impl<C> Prefixed<C> {
     /// forebay's own format: `u32` little-endian length, head check, payload,
     /// and `checksum` over all of it.
@@ -128,7 +168,9 @@ impl<C> Prefixed<C> {
             .cover(Cover::HeadAndPayload)
             .checksum(checksum)
     }
+}
 
+impl<C, const VARINT: bool> Prefixed<C, VARINT> {
     /// Sets the byte order.
     #[must_use]
     pub const fn order(mut self, order: Order) -> Self {
@@ -140,7 +182,7 @@ impl<C> Prefixed<C> {
     #[must_use]
     pub const fn head_check(mut self) -> Self {
         self.head_check = true;
-        self.lead_len = self.width as u8 + HEAD_CHECK_LEN;
+        self.lead_len = if VARINT { 0 } else { self.width as u8 } + HEAD_CHECK_LEN;
         self
     }
 
@@ -160,7 +202,7 @@ impl<C> Prefixed<C> {
 
     /// Replaces the checksum.
     #[must_use]
-    pub const fn checksum<D>(self, checksum: D) -> Prefixed<D>
+    pub const fn checksum<D>(self, checksum: D) -> Prefixed<D, VARINT>
     where
         C: Copy,
     {
@@ -184,20 +226,11 @@ impl<C> Prefixed<C> {
 }
 
 impl<C: Checksum> Prefixed<C> {
-    /// Length bytes and head check.
-    #[inline]
-    const fn lead_len(&self) -> usize {
-        self.lead_len as usize
-    }
-
     /// Bytes before the payload.
     #[inline]
     #[must_use]
     pub const fn head_len(&self) -> usize {
-        match self.place {
-            Place::BeforePayload => self.lead_len() + C::LEN,
-            Place::AfterPayload => self.lead_len(),
-        }
+        self.behind_lead(self.lead_len(0))
     }
 
     /// Bytes after the payload.
@@ -209,11 +242,35 @@ impl<C: Checksum> Prefixed<C> {
             Place::AfterPayload => C::LEN,
         }
     }
+}
+
+impl<C: Checksum, const VARINT: bool> Prefixed<C, VARINT> {
+    /// Bytes of the length of a payload of `payload_len` bytes.
+    #[inline]
+    const fn width(&self, payload_len: usize) -> usize {
+        if VARINT { varint::len_bytes(payload_len as u64) } else { self.width.len_bytes() }
+    }
+
+    /// Length bytes and head check of a payload of `payload_len` bytes.
+    #[inline]
+    const fn lead_len(&self, payload_len: usize) -> usize {
+        let varint_len = if VARINT { self.width(payload_len) } else { 0 };
+        varint_len + self.lead_len as usize
+    }
+
+    /// Where the payload begins behind length and head check.
+    #[inline]
+    const fn behind_lead(&self, lead_len: usize) -> usize {
+        match self.place {
+            Place::BeforePayload => lead_len + C::LEN,
+            Place::AfterPayload => lead_len,
+        }
+    }
 
     /// The length in bytes of the frame of a payload of `payload_len` bytes.
     #[inline]
     #[must_use]
     pub const fn frame_len(&self, payload_len: usize) -> usize {
-        payload_len.saturating_add(self.lead_len() + C::LEN)
+        payload_len.saturating_add(self.lead_len(payload_len) + len_of::<C>())
     }
 }

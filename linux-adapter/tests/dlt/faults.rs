@@ -1,6 +1,6 @@
 //! A daemon that is absent, slow, gone, back: what becomes of the messages.
 
-use std::{sync::mpsc, time::Duration};
+use std::{sync::mpsc, thread, time::Duration};
 
 use forebay_linux::{
     PIPE_BUF,
@@ -199,11 +199,12 @@ fn a_slow_daemon_is_waited_for() {
     let mut fake = Fake::new();
     let client = fake.client(1 << 21);
     let mut context = client.context(CONTEXT, "");
-    let mut count = 0;
-    // More than the FIFO takes, so that writing is blocked.
+    // More than the FIFO takes, so that writing is blocked, and less than the
+    // ring.
+    let count = 5000;
+    assert_eq!(send(&mut context, 0..count), 0);
     while client.counts().blocked == 0 {
-        assert_eq!(send(&mut context, count..count + 100), 0);
-        count += 100;
+        thread::yield_now();
     }
     assert!(!client.flush(Duration::from_millis(1)));
     let mut seen = Vec::new();
@@ -427,7 +428,7 @@ fn under_overload_every_message_arrives_or_is_counted() {
     let _held = watchdog("overload");
     let mut fake = Fake::new();
     let client = fake.client(1 << 13);
-    let (seen, refused) = std::thread::scope(|threads| {
+    let (seen, refused) = thread::scope(|threads| {
         let senders: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let mut context = client.context(Id::new(&format!("C{thread}")), "");
@@ -442,7 +443,7 @@ fn under_overload_every_message_arrives_or_is_counted() {
             })
             .collect();
         let mut seen = Vec::new();
-        while !senders.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+        while !senders.iter().all(thread::ScopedJoinHandle::is_finished) {
             fake.read(10_000);
             seen.extend(fake.seen());
         }

@@ -1,6 +1,6 @@
 //! From a payload to a frame.
 
-use super::{Checksum, Cover, Encode, EncodeError, Envelope, Place, Prefixed, room};
+use super::{Checksum, Cover, Encode, EncodeError, Envelope, Place, Prefixed, room, varint};
 
 impl<C: Checksum> Prefixed<C> {
     /// Completes a frame whose payload is in place already.
@@ -40,11 +40,14 @@ impl<C: Checksum> Prefixed<C> {
         let head = frame.get_mut(..head_len).ok_or(no_room)?;
         self.put_lead(payload_len, head);
         let payload = frame.get(head_len..head_len + payload_len).ok_or(no_room)?;
-        let checksum = self.checksum_of(frame, payload);
-        self.put_checksum(checksum, frame);
+        let lead_len = self.lead_len(payload_len);
+        let checksum = self.checksum_of(frame, lead_len, payload);
+        self.put_checksum(checksum, lead_len, frame);
         Ok(())
     }
+}
 
+impl<C: Checksum, const VARINT: bool> Prefixed<C, VARINT> {
     #[inline]
     fn check_len(&self, payload_len: usize) -> Result<(), EncodeError> {
         if payload_len > self.payload_len_max {
@@ -59,13 +62,18 @@ impl<C: Checksum> Prefixed<C> {
     /// Writes length and head check to the front of `head`.
     #[inline]
     pub(super) fn put_lead(&self, payload_len: usize, head: &mut [u8]) {
-        let length = head.get_mut(..self.width.len_bytes()).unwrap_or_default();
-        self.order.put(payload_len as u64, length);
-        self.put_head_check(head);
+        let width = self.width(payload_len);
+        let length = head.get_mut(..width).unwrap_or_default();
+        if VARINT {
+            varint::put(payload_len as u64, length);
+        } else {
+            self.order.put(payload_len as u64, length);
+        }
+        self.put_head_check(width, head);
     }
 }
 
-impl<C: Checksum> Encode for Prefixed<C> {
+impl<C: Checksum, const VARINT: bool> Encode for Prefixed<C, VARINT> {
     #[inline]
     fn frame_len_max(&self, payload_len: usize) -> usize {
         self.frame_len(payload_len)
@@ -76,30 +84,39 @@ impl<C: Checksum> Encode for Prefixed<C> {
     #[inline(always)]
     fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
         self.check_len(payload.len())?;
+        let lead_len = self.lead_len(payload.len());
         let frame_len = self.frame_len(payload.len());
         let frame = room(out, frame_len)?;
         let no_room = EncodeError::NoRoom { needed: frame_len, free: frame_len };
         // Over the payload where it lies, and before the copy, which then finds
         // it in the nearest cache.
-        let early = (self.cover == Cover::Payload).then(|| self.checksum_of(&[], payload));
+        let early =
+            (self.cover == Cover::Payload).then(|| self.checksum_of(&[], lead_len, payload));
         // The length first, as the payload covers what it overwrites.
-        self.order.put_over(payload.len() as u64, self.width.len_bytes(), frame);
-        let rest = frame.get_mut(self.head_len()..).ok_or(no_room)?;
+        let width = self.width(payload.len());
+        if VARINT {
+            varint::put(payload.len() as u64, frame.get_mut(..width).ok_or(no_room)?);
+        } else {
+            self.order.put_over(payload.len() as u64, width, frame);
+        }
+        let rest = frame.get_mut(self.behind_lead(lead_len)..).ok_or(no_room)?;
         rest.get_mut(..payload.len()).ok_or(no_room)?.copy_from_slice(payload);
-        self.put_head_check(frame);
-        let checksum = early.unwrap_or_else(|| self.checksum_of(frame, payload));
-        self.put_checksum(checksum, frame);
+        self.put_head_check(width, frame);
+        let checksum = early.unwrap_or_else(|| self.checksum_of(frame, lead_len, payload));
+        self.put_checksum(checksum, lead_len, frame);
         Ok(frame_len)
     }
 
     #[inline]
     fn envelope(&self, payload: &[u8], out: &mut [u8]) -> Result<Option<Envelope>, EncodeError> {
         self.check_len(payload.len())?;
-        let envelope = Envelope { head_len: self.head_len(), tail_len: self.tail_len() };
+        let lead_len = self.lead_len(payload.len());
+        let head_len = self.behind_lead(lead_len);
+        let envelope = Envelope { head_len, tail_len: lead_len + C::LEN - head_len };
         let out = room(out, envelope.head_len + envelope.tail_len)?;
         let (head, tail) = out.split_at_mut(envelope.head_len);
         self.put_lead(payload.len(), head);
-        let (lead, place) = head.split_at_mut(self.lead_len());
+        let (lead, place) = head.split_at_mut(lead_len);
         let place = match self.place {
             Place::BeforePayload => place,
             Place::AfterPayload => tail,
