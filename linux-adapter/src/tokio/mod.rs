@@ -27,12 +27,12 @@
 //!
 //! A read takes what the page cache has by a plain call that never waits
 //! (`RWF_NOWAIT`), as a wake-up costs more than the copy; so does a write what
-//! the cache takes, on file systems that can say so (xfs). Other buffered
-//! writes go to a few threads (`threads`), which costs less than the kernel's
-//! own, or wait in place if that is allowed (`patience`). The rest, and the
-//! other operations, go to a ring (`hub`) whose descriptor sits in the
-//! runtime's own poller (`reaper`). Where there is no io_uring the threads do
-//! that too, but for what waits for pipes and sockets (`stream`), and
+//! the cache takes, on file systems that can say so (xfs); where they cannot,
+//! the task's thread may be allowed to wait for it (`patience`), or a thread
+//! does it if it has nothing else to do (`threads`). The rest, and the other
+//! operations, go to a ring (`hub`) whose descriptor sits in the runtime's own
+//! poller (`reaper`). Where there is no io_uring the threads, a few, do that
+//! too, but for what waits for pipes and sockets (`stream`), and
 //! [`Files::fallback`] says why.
 //!
 //! Buffers are those of [`uring`]: leases from a bounded pool,
@@ -42,6 +42,7 @@
 mod file;
 mod hub;
 mod patience;
+mod read;
 mod reaper;
 mod stream;
 mod threads;
@@ -71,6 +72,7 @@ pub use crate::uring::{Alignment, Config, Degraded, Lease, OpenOptions, SetupErr
 pub use file::File;
 use hub::Hub;
 use patience::Patience;
+pub use read::ReadAt;
 use threads::Threads;
 
 /// Buffers of a pool for which no number is set.
