@@ -186,7 +186,8 @@ impl Files {
     }
 
     /// Files by threads, whatever the kernel offers; `why` is told by
-    /// [`fallback`](Files::fallback).
+    /// [`fallback`](Files::fallback). Pipes and sockets are waited for in a
+    /// runtime with I/O; in one without, that panics.
     ///
     /// # Errors
     ///
@@ -362,3 +363,34 @@ const _: () = {
     for_tasks::<Files>();
     for_tasks::<File>();
 };
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    /// A ring of Linux 5.1 to 5.5 reads and writes; threads do the rest.
+    #[test]
+    fn a_ring_that_cannot_open_leaves_that_to_threads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let mut config = Config::new().reads(Way::Ring);
+            config.single_issuer = false;
+            let (arena, leases) = pool(&config).unwrap();
+            let driver = match setup::driver(&config, Arc::clone(&arena)) {
+                Ok((driver, _)) => driver,
+                Err(why) => return println!("SKIPPED: {why}"),
+            };
+            let lacks = vec![Degraded { feature: Feature::OpenAndStatus, errno: Errno::NOSYS }];
+            let ring = Ok(Hub::new(driver).unwrap());
+            let files = Files::with(&config, ring, arena, leases, lacks);
+            let file = files.open("/proc/self/stat", OpenOptions::read_only()).await.unwrap();
+            file.len().await.unwrap();
+            let counts = files.counts();
+            assert_eq!((counts.thread_operations, counts.ring_operations), (2, 0));
+            let (_, len) = file.read_at(files.lease().await, 0).await;
+            assert!(len.unwrap() > 0);
+            let counts = files.counts();
+            assert_eq!((counts.thread_operations, counts.ring_operations), (2, 1));
+        });
+    }
+}
