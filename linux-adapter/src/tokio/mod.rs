@@ -64,8 +64,9 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use crate::uring::{
     self, Feature, Way,
     arena::Arena,
-    driver::{Done, Driver, Request},
-    kernel::Real,
+    driver::{Done, Request},
+    offer,
+    scratch::Scratch,
     setup,
 };
 pub use crate::uring::{Alignment, Config, Degraded, Lease, OpenOptions, SetupError, Why};
@@ -207,7 +208,7 @@ impl Files {
         mut lacks: Vec<Degraded>,
     ) -> Self {
         let (mut reads, mut writes) = (config.reads, config.writes);
-        if let Err(why) = setup::cached_reads() {
+        if let Err(why) = offer::cached_reads() {
             if reads == Way::Inline {
                 lacks.push(why);
             }
@@ -304,7 +305,7 @@ impl Files {
         let path = path.as_ref().as_os_str().as_bytes();
         let wrong = Why::Path { len: path.len() };
         let path = CString::new(path).map_err(|_| invalid(wrong))?;
-        if !Driver::<Real>::takes_path(&path) {
+        if !Scratch::takes_path(&path) {
             return Err(invalid(wrong));
         }
         let done = self.run(Request::Open { path, options }).await;

@@ -41,7 +41,7 @@ pub struct Config {
     pub(crate) queue_depth: u32,
     pub(crate) buffers: Option<u32>,
     pub(crate) buffer_len: usize,
-    pub(crate) registered_buffers: bool,
+    pub(crate) registered_buffers: Option<bool>,
     pub(crate) registered_files: u32,
     pub(crate) single_issuer: bool,
     pub(crate) sqpoll: Option<SqPoll>,
@@ -75,7 +75,7 @@ impl Config {
             queue_depth: 128,
             buffers: None,
             buffer_len: 64 * 1024,
-            registered_buffers: true,
+            registered_buffers: None,
             registered_files: 64,
             single_issuer: true,
             sqpoll: None,
@@ -112,9 +112,12 @@ impl Config {
     /// Whether the buffers are registered with the kernel, which then need not
     /// look up their pages for each operation. They count against the limit of
     /// locked memory; where that forbids it the context goes on without.
+    ///
+    /// Unless it is set, the buffers of files are, and those of a
+    /// [`SinkSet`](super::SinkSet) are not, whose sends are the slower for it.
     #[must_use]
     pub const fn registered_buffers(mut self, yes: bool) -> Self {
-        self.registered_buffers = yes;
+        self.registered_buffers = Some(yes);
         self
     }
 
@@ -275,6 +278,8 @@ pub enum Feature {
     IoPoll,
     /// Registered buffers.
     RegisteredBuffers,
+    /// Sends from registered buffers.
+    RegisteredSends,
     /// Registered files.
     RegisteredFiles,
     /// Reads from the page cache by plain calls.
@@ -315,6 +320,7 @@ impl fmt::Display for Degraded {
                 ("registered buffers", "raise the limit of locked memory (ulimit -l)")
             }
             Feature::RegisteredBuffers => ("registered buffers", "they are refused"),
+            Feature::RegisteredSends => ("sends from registered buffers", "needs Linux 6.18"),
             Feature::RegisteredFiles => ("registered files", "raise the limit of open files"),
             Feature::CachedReads => ("cached reads by plain calls", "broken in Linux 5.9 and 5.10"),
             Feature::OpenAndStatus => ("open and statx by the ring", "needs Linux 5.6"),
