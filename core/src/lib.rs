@@ -100,6 +100,7 @@ mod ledger;
 #[doc = include_str!("microcontroller.md")]
 pub mod microcontroller {}
 pub mod pump;
+mod receive;
 pub mod recover;
 pub mod ring;
 pub mod sink;

@@ -330,6 +330,31 @@ where
         Ok(lane)
     }
 
+    /// As [`add_lane`](Pump::add_lane), as the lane of this number: one that is
+    /// [finished](Pump::lane_is_finished), or the next that there has not been
+    /// yet. For those who keep something of their own beside each lane.
+    ///
+    /// # Errors
+    ///
+    /// The consumer back when the lane is not free.
+    pub fn set_lane(
+        &mut self,
+        lane: usize,
+        mut consumer: Consumer<'r>,
+        priority: u8,
+    ) -> Result<(), Consumer<'r>> {
+        if lane > self.lanes.len() || !self.lane_is_finished(lane) {
+            return Err(consumer);
+        }
+        consumer.release(0);
+        let new = Lane::new(consumer, priority);
+        match self.lanes.get_mut(lane) {
+            Some(old) => *old = new,
+            None => self.lanes.push(new).map_err(|new| new.consumer)?,
+        }
+        Ok(())
+    }
+
     /// Takes committed records into the batch and lends what is to be
     /// written, oldest first; no slices when there is nothing.
     ///

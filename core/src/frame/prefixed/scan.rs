@@ -1,6 +1,7 @@
 //! What a search through damaged bytes asks of a format.
 
-use super::{Checksum, Prefixed, Step, truncate};
+use super::{Checksum, Prefixed, Step};
+use crate::checksum::truncate;
 
 /// Bytes of the longest length and its head check.
 const LEAD_LEN_MAX: usize = 10;
