@@ -557,17 +557,18 @@ where
     /// Whether frames of a lane are in the batch.
     fn has_in_batch(&self, lane: usize) -> bool {
         if LANES == 1 {
-            return self.stage.frames() > 0;
+            return lane == 0 && self.stage.frames() > 0;
         }
         self.runs.iter().any(|cargo| cargo == Cargo::Record(lane))
     }
 
     /// What has been delivered of one lane, and what could not be; nothing when
-    /// there is no such lane. A lane that is given to another ring begins anew.
+    /// there is no such lane. A lane that is given to another ring begins anew;
+    /// but a pump of one lane has one ledger for all the rings that it had.
     #[must_use]
     pub fn lane_ledger(&self, lane: usize) -> Ledger {
         if LANES == 1 {
-            return self.ledger;
+            return if lane == 0 { self.ledger } else { Ledger::default() };
         }
         self.lanes.get(lane).map(Lane::ledger).unwrap_or_default()
     }

@@ -13,7 +13,10 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use forebay_linux::FdSink;
+use forebay_linux::{
+    FdSink,
+    uring::{Config, RingSink, SinkSet},
+};
 use forebay_std::forebay::{Progress, Sink};
 use rustix::{io::Errno, system::uname};
 
@@ -38,10 +41,26 @@ extern "C" fn main() -> i32 {
             broken(&mut FdSink::new(near).unwrap());
         }
         "tcp" => {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            near.shutdown(std::net::Shutdown::Write).unwrap();
+            let (near, _listener) = tcp();
             broken(&mut FdSink::new(near).unwrap());
+        }
+        "ring" | "registered" => {
+            let config = Config::new().queue_depth(4).registered_buffers(case == "registered");
+            let set = match SinkSet::new(&config) {
+                Ok(set) => set,
+                Err(why) => {
+                    println!("SKIPPED: {why}");
+                    return 0;
+                }
+            };
+            for lack in set.lacks() {
+                println!("SKIPPED: {lack}");
+            }
+            let (near, far) = UnixStream::pair().unwrap();
+            drop(far);
+            broken(&mut Submitted(set.add(near).unwrap(), set.clone()));
+            let (near, _listener) = tcp();
+            broken(&mut Submitted(set.add(near).unwrap(), set));
         }
         "pipe" => {
             let (reader, writer) = io::pipe().unwrap();
@@ -56,6 +75,27 @@ extern "C" fn main() -> i32 {
     0
 }
 
+/// A connection that is shut down for writes, and its listener.
+fn tcp() -> (TcpStream, TcpListener) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    near.shutdown(std::net::Shutdown::Write).unwrap();
+    (near, listener)
+}
+
+/// A sink whose writes are submitted and waited for.
+struct Submitted(RingSink, SinkSet);
+
+impl Sink for Submitted {
+    type Error = io::Error;
+
+    fn write(&mut self, slices: &[&[u8]]) -> io::Result<Progress> {
+        self.0.write(slices)?;
+        self.1.submit(1, None)?;
+        self.0.write(slices)
+    }
+}
+
 fn broken(sink: &mut impl Sink<Error = io::Error>) {
     for _ in 0..3 {
         let error = sink.write(&[b"to nobody"]).unwrap_err();
@@ -68,7 +108,7 @@ fn every_case() {
         Command::new(env::current_exe().unwrap()).env(CASE, case).status().unwrap()
     };
     assert_eq!(run("no sink").signal(), Some(SIGPIPE), "the signal is at its default");
-    for case in ["unix", "tcp"] {
+    for case in ["unix", "tcp", "ring", "registered"] {
         assert!(run(case).success(), "{case}");
     }
     if release() < (6, 18) {

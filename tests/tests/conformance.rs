@@ -225,17 +225,23 @@ impl Sink for Submitted {
 
 #[test]
 fn a_unix_stream_of_a_set() {
-    let set = match SinkSet::new(&Config::new().queue_depth(8)) {
-        Ok(set) => set,
-        Err(why) => {
-            println!("SKIPPED: {why}");
-            return;
+    for registered in [false, true] {
+        let config = Config::new().queue_depth(8).registered_buffers(registered);
+        let set = match SinkSet::new(&config) {
+            Ok(set) => set,
+            Err(why) => {
+                println!("SKIPPED: {why}");
+                return;
+            }
+        };
+        for lack in set.lacks() {
+            println!("SKIPPED: {lack}");
         }
-    };
-    conforms(|| {
-        let (near, far) = UnixStream::pair().unwrap();
-        (Submitted(set.add(near).unwrap(), set.clone()), Reader(far))
-    });
+        conforms(|| {
+            let (near, far) = UnixStream::pair().unwrap();
+            (Submitted(set.add(near).unwrap(), set.clone()), Reader(far))
+        });
+    }
 }
 
 /// What is wrong with a sink.

@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn ring() -> Ring {
-        Ring { lacks: vec![], operations: [("read", true); 9], sqpoll: Ok(()) }
+        Ring { lacks: vec![], operations: [("read", true); 11], sqpoll: Ok(()) }
     }
 
     fn place() -> Place {

@@ -11,7 +11,7 @@
 //! room before `begin`. Blocks `base..base + sent_max` have been sent, `next`
 //! of them since the last acknowledgement or timeout.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{
     netascii,
@@ -104,6 +104,12 @@ impl Read {
 
     pub(crate) fn agreed(&self) -> &Agreed {
         &self.agreed
+    }
+
+    /// How long an answer is awaited; see [`Agreed::patience`].
+    pub(crate) fn patience(&self, unproven: Duration) -> Duration {
+        let answered = !matches!(self.state, State::Options { .. });
+        self.agreed.patience(answered, unproven)
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

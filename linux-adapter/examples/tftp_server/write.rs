@@ -11,7 +11,7 @@
 //! Invariant: `buffer[..len]` are the next bytes of the file, and behind them
 //! is room for a packet unless there is something to write.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{
     netascii,
@@ -93,6 +93,12 @@ impl Write {
 
     pub(crate) fn agreed(&self) -> &Agreed {
         &self.agreed
+    }
+
+    /// How long an answer is awaited; see [`Agreed::patience`].
+    pub(crate) fn patience(&self, unproven: Duration) -> Duration {
+        let answered = !matches!(self.state, State::Options { .. });
+        self.agreed.patience(answered, unproven)
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

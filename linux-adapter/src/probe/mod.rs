@@ -40,6 +40,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// The one that runs this.
+    pub(crate) fn running() -> Self {
+        Self::of(&uname().release().to_string_lossy())
+    }
+
     /// A release such as `6.18.44-generic`; zeros if it is none.
     fn of(release: &str) -> Self {
         let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
@@ -135,7 +140,7 @@ impl Machine {
     pub fn look() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
-            kernel: Kernel::of(&uname().release().to_string_lossy()),
+            kernel: Kernel::running(),
             io_uring_disabled: number("kernel/io_uring_disabled"),
             seccomp: seccomp(&status),
             memlock: Limit::of(Resource::Memlock),

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, IoSliceMut},
-    os::unix::fs::OpenOptionsExt,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::Path,
 };
 
@@ -26,6 +26,29 @@ pub enum Direct {
     },
     /// They cannot.
     Impossible,
+}
+
+impl Direct {
+    /// What the file system says of a file that is open so
+    /// (`STATX_DIOALIGN`).
+    pub(crate) fn of(file: impl AsFd) -> Result<Self, Errno> {
+        let status = match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
+            Ok(status) => status,
+            // Linux before 4.11, and filters that do not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                return Ok(Self::Possible { memory: None, offset: None });
+            }
+            Err(error) => return Err(error),
+        };
+        let told = status.stx_mask & StatxFlags::DIOALIGN.bits() != 0;
+        Ok(match (status.stx_dio_mem_align, status.stx_dio_offset_align) {
+            (0, _) | (_, 0) if told => Self::Impossible,
+            (memory, offset) if told => {
+                Self::Possible { memory: Some(memory), offset: Some(offset) }
+            }
+            _ => Self::Possible { memory: None, offset: None },
+        })
+    }
 }
 
 /// What the file system of a path allows.
@@ -68,7 +91,7 @@ impl Place {
             (File::open(path)?, direct)
         };
         let direct = match direct {
-            Ok(file) => possible(&file)?,
+            Ok(file) => Direct::of(&file)?,
             Err(error) if error.kind() == ErrorKind::InvalidInput => Direct::Impossible,
             Err(error) => return Err(error),
         };
@@ -99,25 +122,6 @@ impl Place {
             0x0102_1997 => "9p",
             _ => return None,
         })
-    }
-}
-
-fn possible(file: &File) -> io::Result<Direct> {
-    let known = match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
-        Ok(status) => status,
-        // Linux before 4.11, and filters that do not know the call.
-        Err(Errno::NOSYS | Errno::PERM) => {
-            return Ok(Direct::Possible { memory: None, offset: None });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let told = known.stx_mask & StatxFlags::DIOALIGN.bits() != 0;
-    match (known.stx_dio_mem_align, known.stx_dio_offset_align) {
-        (0, _) | (_, 0) if told => Ok(Direct::Impossible),
-        (memory, offset) if told => {
-            Ok(Direct::Possible { memory: Some(memory), offset: Some(offset) })
-        }
-        _ => Ok(Direct::Possible { memory: None, offset: None }),
     }
 }
 

@@ -20,8 +20,9 @@ pub enum Wait {
 pub enum Way {
     /// By a plain call at once: a read takes what is in the page cache and
     /// leaves the rest to the ring; a write of a context may wait, as `write(2)`
-    /// may. That of a task never does: what the page cache does not take at
-    /// once is left to the ring, which on ext4 is all.
+    /// may. That of a task does not: what the page cache does not take at once,
+    /// which on ext4 is all, is left to a thread that has nothing else to do, or
+    /// to the ring, unless it is [allowed to wait](Config::waiting_writes).
     Inline,
     /// By the ring always.
     Ring,
@@ -40,7 +41,7 @@ pub struct Config {
     pub(crate) queue_depth: u32,
     pub(crate) buffers: Option<u32>,
     pub(crate) buffer_len: usize,
-    pub(crate) registered_buffers: bool,
+    pub(crate) registered_buffers: Option<bool>,
     pub(crate) registered_files: u32,
     pub(crate) single_issuer: bool,
     pub(crate) sqpoll: Option<SqPoll>,
@@ -48,6 +49,7 @@ pub struct Config {
     pub(crate) wait: Wait,
     pub(crate) reads: Way,
     pub(crate) writes: Way,
+    pub(crate) waiting_writes: Option<Duration>,
     pub(crate) close_within: Duration,
 }
 
@@ -73,7 +75,7 @@ impl Config {
             queue_depth: 128,
             buffers: None,
             buffer_len: 64 * 1024,
-            registered_buffers: true,
+            registered_buffers: None,
             registered_files: 64,
             single_issuer: true,
             sqpoll: None,
@@ -81,6 +83,7 @@ impl Config {
             wait: Wait::Block,
             reads: Way::Inline,
             writes: Way::Inline,
+            waiting_writes: None,
             close_within: Duration::from_secs(1),
         }
     }
@@ -109,9 +112,12 @@ impl Config {
     /// Whether the buffers are registered with the kernel, which then need not
     /// look up their pages for each operation. They count against the limit of
     /// locked memory; where that forbids it the context goes on without.
+    ///
+    /// Unless it is set, the buffers of files are, and those of a
+    /// [`SinkSet`](super::SinkSet) are not, whose sends are the slower for it.
     #[must_use]
     pub const fn registered_buffers(mut self, yes: bool) -> Self {
-        self.registered_buffers = yes;
+        self.registered_buffers = Some(yes);
         self
     }
 
@@ -160,6 +166,19 @@ impl Config {
     #[must_use]
     pub const fn writes(mut self, way: Way) -> Self {
         self.writes = way;
+        self
+    }
+
+    /// Lets the thread of a task wait for its writes, where the page cache takes
+    /// none without waiting (ext4, tmpfs). Most then take no longer than
+    /// `pwrite(2)`; but one that has to wait for the disk, since too much is
+    /// unwritten or the journal is full, holds up all tasks of its thread. After
+    /// one that took longer than `limit`, writes are left to others again for a
+    /// hundred times as long as it took, so that such waits are about a
+    /// hundredth of the time. A context's writes wait anyway.
+    #[must_use]
+    pub const fn waiting_writes(mut self, limit: Duration) -> Self {
+        self.waiting_writes = Some(limit);
         self
     }
 
@@ -259,6 +278,8 @@ pub enum Feature {
     IoPoll,
     /// Registered buffers.
     RegisteredBuffers,
+    /// Sends from registered buffers.
+    RegisteredSends,
     /// Registered files.
     RegisteredFiles,
     /// Reads from the page cache by plain calls.
@@ -299,6 +320,7 @@ impl fmt::Display for Degraded {
                 ("registered buffers", "raise the limit of locked memory (ulimit -l)")
             }
             Feature::RegisteredBuffers => ("registered buffers", "they are refused"),
+            Feature::RegisteredSends => ("sends from registered buffers", "needs Linux 6.18"),
             Feature::RegisteredFiles => ("registered files", "raise the limit of open files"),
             Feature::CachedReads => ("cached reads by plain calls", "broken in Linux 5.9 and 5.10"),
             Feature::OpenAndStatus => ("open and statx by the ring", "needs Linux 5.6"),

@@ -6,7 +6,7 @@
 //! A [`Request`] owns all that its operation needs: the lease, the file. It
 //! moves into a slot before its entry is pushed and comes out after the
 //! completion (HELD of `slots.rs`). Paths and the answers of `statx` lie in a
-//! scratch region, a place for each slot.
+//! [`Scratch`], a place for each slot.
 //!
 //! Closing: what the kernel has not taken is withdrawn, the rest is cancelled
 //! and waited for. What is not over at the deadline is leaked and counted, for
@@ -15,10 +15,8 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::CString,
     mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    ptr::NonNull,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -28,26 +26,21 @@ use std::{
 };
 
 use rustix::{
-    fs::{Statx, StatxFlags},
+    fs::StatxFlags,
     io::Errno,
     io_uring::{IoringCqeFlags, IoringSetupFlags, io_uring_sqe},
-    net::SendFlags,
 };
 
+pub(crate) use super::request::{Buried, Done, Request};
 use super::{
     arena::{Arena, Lease},
-    file::{File, OpenOptions, Table},
     kernel::{Kernel, Register},
     op::{self, Bytes},
-    region::Region,
     ring::{Ring, RingCounts},
+    scratch::Scratch,
     slots::{Event, Kind, Slots, Ticket},
+    table::{Place, Table},
 };
-
-/// Bytes of a path, with the zero at its end (`PATH_MAX`).
-const PATH_LEN: usize = 4096;
-/// Scratch of a slot: a path, then a `struct statx`.
-const SCRATCH_LEN: usize = PATH_LEN + size_of::<Statx>();
 
 /// How long a ring that closes waits before it asks again.
 const CANCEL_EVERY: Duration = Duration::from_millis(20);
@@ -64,7 +57,7 @@ static LEAKED: AtomicU64 = AtomicU64::new(0);
 enum Kept {
     /// With its lease, which keeps the arena.
     Request(Request),
-    Scratch(Region),
+    Scratch(Scratch),
 }
 
 /// Operations that were not over when their ring had to be closed, and whose
@@ -72,49 +65,6 @@ enum Kept {
 #[must_use]
 pub fn leaked() -> u64 {
     LEAKED.load(Ordering::Relaxed)
-}
-
-/// What is to be done, with all that it needs.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// Into the lease from `start` to `end`; `offset` is that of the lease's
-    /// beginning, as what is before `start` has been read.
-    Read { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
-    /// From the lease, as a read into it.
-    Write { file: File, lease: Lease, start: usize, end: usize, offset: u64 },
-    /// From the lease, to a socket.
-    Send { file: File, lease: Lease, start: usize, end: usize, zero_copy: bool },
-    /// To know when a socket takes bytes; the lease is not used.
-    Writable { file: File, lease: Lease },
-    /// The data, or the metadata too.
-    Sync { file: File, data_only: bool },
-    /// A path.
-    Open { path: CString, options: OpenOptions },
-    /// The metadata, unless it is known already.
-    Status { file: File, known: Option<Box<Statx>> },
-}
-
-impl Request {
-    pub(crate) fn into_lease(self) -> Option<Lease> {
-        match self {
-            Self::Read { lease, .. }
-            | Self::Write { lease, .. }
-            | Self::Send { lease, .. }
-            | Self::Writable { lease, .. } => Some(lease),
-            Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
-        }
-    }
-}
-
-/// An operation that is over.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) request: Request,
-    pub(crate) result: Result<u32, Errno>,
-    /// The descriptor of a successful open.
-    pub(crate) opened: Option<OwnedFd>,
-    /// The answer of a successful status.
-    pub(crate) status: Option<Statx>,
 }
 
 /// What became of operations.
@@ -132,10 +82,12 @@ pub(crate) struct Driver<K: Kernel> {
     ring: Ring<K>,
     slots: Slots<Request>,
     /// Until the end.
-    scratch: Option<Region>,
+    scratch: Option<Scratch>,
     arena: Arc<Arena>,
     registered: bool,
-    table: Option<Arc<Table>>,
+    /// Whether sends take registered memory.
+    registered_sends: bool,
+    table: Option<Table>,
     counts: DriverCounts,
     cancels: u32,
     closed: bool,
@@ -149,13 +101,13 @@ impl<K: Kernel> Driver<K> {
         arena: Arc<Arena>,
         close_within: Duration,
     ) -> Result<Self, Errno> {
-        let scratch = Region::new(usize::from(depth) * SCRATCH_LEN)?;
         Ok(Self {
             ring: Ring::new(kernel),
             slots: Slots::new(depth),
-            scratch: Some(scratch),
+            scratch: Some(Scratch::new(depth)?),
             arena,
             registered: false,
+            registered_sends: false,
             table: None,
             counts: DriverCounts::default(),
             cancels: 0,
@@ -172,21 +124,40 @@ impl<K: Kernel> Driver<K> {
         Ok(())
     }
 
+    /// Lets sends take registered memory, which the kernel is able to.
+    pub(crate) fn register_sends(&mut self) {
+        self.registered_sends = true;
+    }
+
     /// Makes a table for `count` files.
-    pub(crate) fn register_files(&mut self, count: usize) -> Result<(), Errno> {
-        self.ring.kernel().register(Register::Files(&vec![-1; count]))?;
-        self.table = Some(Arc::default());
+    pub(crate) fn register_files(&mut self, count: u32) -> Result<(), Errno> {
+        self.ring.kernel().register(Register::Files(&vec![-1; count as usize]))?;
+        self.table = Some(Table::new(count));
         Ok(())
     }
 
-    /// Puts a descriptor, or none, into the table.
-    pub(crate) fn set_file(&mut self, index: u32, fd: Option<&OwnedFd>) -> Result<(), Errno> {
-        let fd = fd.map_or(-1, AsRawFd::as_raw_fd);
-        self.ring.kernel().register(Register::FilesFrom(index, &[fd])).map(drop)
+    /// Puts a descriptor into the table, if there is one with a place free.
+    /// After an error there is none any more.
+    pub(crate) fn place(&mut self, fd: &OwnedFd) -> Result<Option<Place>, Errno> {
+        self.free_places();
+        let Some(table) = &mut self.table else { return Ok(None) };
+        let Some(index) = table.take() else { return Ok(None) };
+        let fds = [fd.as_raw_fd()];
+        if let Err(errno) = self.ring.kernel().register(Register::FilesFrom(index, &fds)) {
+            table.give_up();
+            return Err(errno);
+        }
+        Ok(Some(table.placed(index)))
     }
 
-    pub(crate) fn table(&self) -> Option<&Arc<Table>> {
-        self.table.as_ref()
+    /// Lets go of the descriptors in the table that nobody uses any more.
+    pub(crate) fn free_places(&mut self) {
+        let Some(table) = &mut self.table else { return };
+        for index in table.left() {
+            if self.ring.kernel().register(Register::FilesFrom(index, &[-1])).is_ok() {
+                table.put_back(index);
+            }
+        }
     }
 
     pub(crate) fn arena(&self) -> &Arc<Arena> {
@@ -297,48 +268,31 @@ impl<K: Kernel> Driver<K> {
                 op::write(file.target(table), bytes(lease, *start, *end), at, data)
             }
             Request::Send { file, lease, start, end, zero_copy } => {
-                let flags = SendFlags::NOSIGNAL;
-                op::send(file.target(table), bytes(lease, *start, *end), flags, *zero_copy, data)
+                let (file, mut bytes) = (file.target(table), bytes(lease, *start, *end));
+                if *zero_copy {
+                    return op::send_zero_copy(file, bytes, data);
+                }
+                bytes.registered &= self.registered_sends;
+                op::send(file, bytes, data)
             }
             Request::Writable { file, .. } => op::writable(file.target(table), data),
             Request::Sync { file, data_only } => op::sync(file.target(table), *data_only, data),
             Request::Open { path, options } => {
-                let place = self.fill_scratch(ticket, path.as_bytes_with_nul());
+                let place = self.scratch().fill(ticket, path.as_bytes_with_nul());
                 op::open(place, options.flags(), options.mode(), data)
             }
             Request::Status { file, .. } => {
                 use std::os::fd::AsFd;
-                let empty = self.fill_scratch(ticket, &[0]);
-                let status = self.scratch_at(ticket, PATH_LEN);
+                let empty = self.scratch().fill(ticket, &[0]);
+                let status = self.scratch().answer(ticket);
                 let fd = file.as_fd().as_raw_fd();
                 op::status(fd, empty, status, StatxFlags::BASIC_STATS, data)
             }
         }
     }
 
-    fn scratch(&self) -> &Region {
-        self.scratch.as_ref().expect("scratch until the end")
-    }
-
-    /// A pointer into the scratch of a slot.
-    fn scratch_at(&self, ticket: Ticket, at: usize) -> NonNull<u8> {
-        let at = ticket.index() * SCRATCH_LEN + at;
-        self.scratch().part(at, 1).expect("scratch for each slot")
-    }
-
-    /// Puts a path into the scratch of a slot that is free.
-    fn fill_scratch(&mut self, ticket: Ticket, path: &[u8]) -> NonNull<u8> {
-        // The callers have checked the length of the path.
-        let len = path.len().min(PATH_LEN);
-        // SAFETY: the slot is free, so its scratch is not with the kernel.
-        let scratch = unsafe { self.scratch().slice_mut(ticket.index() * SCRATCH_LEN, len) };
-        scratch.copy_from_slice(&path[..len]);
-        self.scratch_at(ticket, 0)
-    }
-
-    /// Whether a path is short enough for a request.
-    pub(crate) fn takes_path(path: &CString) -> bool {
-        path.as_bytes_with_nul().len() <= PATH_LEN
+    fn scratch(&mut self) -> &mut Scratch {
+        self.scratch.as_mut().expect("scratch until the end")
     }
 
     fn note_submitted(&mut self) {
@@ -373,7 +327,16 @@ impl<K: Kernel> Driver<K> {
 
     /// Takes the completions that are there: calls `over` with the ticket and
     /// the waker of each operation that somebody waits for.
-    pub(crate) fn reap(&mut self, mut over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+    pub(crate) fn reap(&mut self, over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+        self.reap_all(over, drop)
+    }
+
+    /// The same, with `buried` for what those held that nobody waited for.
+    pub(crate) fn reap_all(
+        &mut self,
+        mut over: impl FnMut(Ticket, Option<Waker>),
+        mut buried: impl FnMut(Buried),
+    ) -> usize {
         let mut count = 0;
         // Also those that a full queue has held back.
         while let Some(completion) = self.ring.pop() {
@@ -385,7 +348,7 @@ impl<K: Kernel> Driver<K> {
                     self.counts.completions += 1;
                     over(ticket, waker);
                 }
-                Event::Orphan(request, result) => self.bury(request, result),
+                Event::Orphan(request, result) => buried(self.bury(request, result)),
                 Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
                 Event::More => {}
                 Event::Stray => self.counts.stray += 1,
@@ -394,12 +357,12 @@ impl<K: Kernel> Driver<K> {
         count
     }
 
-    /// Drops what an operation held that nobody waits for.
-    fn bury(&mut self, request: Request, result: i32) {
+    /// Counts an operation that nobody waits for.
+    fn bury(&mut self, request: Request, result: i32) -> Buried {
         self.counts.orphans += 1;
-        if opened(&request, result).is_some() {
-            self.counts.late_opens += 1;
-        }
+        let opened = opened(&request, result);
+        self.counts.late_opens += u64::from(opened.is_some());
+        Buried { request, opened }
     }
 
     /// What became of an operation that is over; `None` while it is under way.
@@ -408,7 +371,7 @@ impl<K: Kernel> Driver<K> {
         let opened = opened(&request, result);
         let status = match &request {
             Request::Status { known: Some(known), .. } => Some(**known),
-            Request::Status { .. } if result >= 0 => Some(self.status(ticket)),
+            Request::Status { .. } if result >= 0 => Some(self.scratch().status(ticket)),
             _ => None,
         };
         let result = u32::try_from(result)
@@ -416,20 +379,11 @@ impl<K: Kernel> Driver<K> {
         Some(Done { request, result, opened, status })
     }
 
-    /// The answer that the kernel wrote for a slot.
-    fn status(&self, ticket: Ticket) -> Statx {
-        let place = self.scratch_at(ticket, PATH_LEN).cast::<Statx>();
-        // SAFETY: the operation is over, so the kernel has written a `struct
-        // statx` there and writes no more; any bytes are a valid one.
-        unsafe { place.read_unaligned() }
-    }
-
-    /// Nobody waits for `ticket` any more; what it holds is dropped when it is
-    /// over.
-    pub(crate) fn orphan(&mut self, ticket: Ticket) {
-        if let Some((request, result)) = self.slots.orphan(ticket) {
-            self.bury(request, result);
-        }
+    /// Nobody waits for `ticket` any more; what it holds is buried when it is
+    /// over, which may be now.
+    pub(crate) fn orphan(&mut self, ticket: Ticket) -> Option<Buried> {
+        let (request, result) = self.slots.orphan(ticket)?;
+        Some(self.bury(request, result))
     }
 
     /// Asks the kernel to cancel an operation. It completes in any case, with
@@ -445,6 +399,19 @@ impl<K: Kernel> Driver<K> {
         // SAFETY: the entry names no memory and no descriptor.
         unsafe { self.ring.queues().push(entry) };
         true
+    }
+
+    /// Asks the kernel for the end of all operations, without waiting for it;
+    /// how many are under way still. What is over and not taken is dropped.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn end(&mut self) -> usize {
+        self.withdraw();
+        self.cancel_all();
+        // An error shows at the next call.
+        let _ = self.submit();
+        self.reap(|_, _| {});
+        self.bury_done();
+        self.under_way()
     }
 
     /// Ends all operations; how many had to be leaked.
@@ -489,7 +456,7 @@ impl<K: Kernel> Driver<K> {
             let _ = self.submit();
             return;
         }
-        self.fail_queued(Errno::CANCELED, |_, _| {});
+        drop(self.fail_queued(Errno::CANCELED, |_, _| {}));
     }
 
     /// Takes back what the kernel has not seen: it is over, with this error.
@@ -498,9 +465,9 @@ impl<K: Kernel> Driver<K> {
         &mut self,
         errno: Errno,
         mut over: impl FnMut(Ticket, Option<Waker>),
-    ) {
+    ) -> Vec<Buried> {
         if self.ring.has(IoringSetupFlags::SQPOLL) {
-            return;
+            return Vec::new();
         }
         self.note_submitted();
         let count = self.ring.queues().withdraw() as usize;
@@ -512,7 +479,7 @@ impl<K: Kernel> Driver<K> {
             Event::More | Event::Stray => {}
         });
         self.cancels = self.cancels.saturating_sub(cancels);
-        orphans.into_iter().for_each(|(request, result)| self.bury(request, result));
+        orphans.into_iter().map(|(request, result)| self.bury(request, result)).collect()
     }
 
     /// Asks the kernel to cancel all that is under way.
@@ -532,7 +499,7 @@ impl<K: Kernel> Driver<K> {
     /// Drops what is over and nobody has taken.
     fn bury_done(&mut self) {
         let done = self.slots.take_all_done();
-        done.into_iter().for_each(|(request, result)| self.bury(request, result));
+        done.into_iter().for_each(|(request, result)| drop(self.bury(request, result)));
     }
 
     /// Keeps what the kernel may still use, for ever.

@@ -5,17 +5,22 @@ use std::{
     fmt,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx},
+    fs::{CWD, Mode, OFlags},
     io::Errno,
 };
 
-use super::{op::Target, region::page_len};
+use super::{
+    op::Target,
+    region::page_len,
+    table::{Place, Table},
+};
+use crate::probe::Direct;
 
 /// How a file is to be opened.
 ///
@@ -138,11 +143,10 @@ impl Alignment {
     /// where it says nothing.
     fn of(fd: BorrowedFd<'_>) -> Self {
         let page = u32::try_from(page_len()).unwrap_or(4096);
-        match statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
-            Ok(status) if status.stx_dio_offset_align > 0 => Self {
-                memory: status.stx_dio_mem_align.max(1),
-                offset: status.stx_dio_offset_align,
-            },
+        match Direct::of(fd) {
+            Ok(Direct::Possible { memory: Some(memory), offset: Some(offset) }) => {
+                Self { memory, offset }
+            }
             _ => Self { memory: page, offset: page },
         }
     }
@@ -204,38 +208,6 @@ impl fmt::Display for Misaligned {
 
 impl Error for Misaligned {}
 
-/// Places of a ring's table of descriptors that have become free.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    left: Mutex<Vec<u32>>,
-}
-
-impl Table {
-    /// Those since the last call.
-    pub(crate) fn left(&self) -> Vec<u32> {
-        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// A place in a ring's table, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    table: Arc<Table>,
-    index: u32,
-}
-
-impl Place {
-    pub(crate) fn new(table: &Arc<Table>, index: u32) -> Self {
-        Self { table: Arc::clone(table), index }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.table.left.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
-    }
-}
-
 #[derive(Debug)]
 struct Inner {
     // Dropped first: the table lets go of the file after its own descriptor.
@@ -278,12 +250,11 @@ impl File {
     }
 
     /// What an entry of a ring with this table names.
-    pub(crate) fn target(&self, table: Option<&Arc<Table>>) -> Target {
-        match (&self.inner.place, table) {
-            (Some(place), Some(table)) if Arc::ptr_eq(&place.table, table) => {
-                Target::Registered(place.index)
-            }
-            _ => Target::Descriptor(self.inner.fd.as_raw_fd()),
+    pub(crate) fn target(&self, table: Option<&Table>) -> Target {
+        let place = self.inner.place.as_ref().zip(table);
+        match place.and_then(|(place, table)| table.index(place)) {
+            Some(index) => Target::Registered(index),
+            None => Target::Descriptor(self.inner.fd.as_raw_fd()),
         }
     }
 

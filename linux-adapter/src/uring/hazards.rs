@@ -163,7 +163,7 @@ fn memory_is_still_after_a_cancel() {
 fn memory_is_still_after_its_operation_was_forgotten() {
     no_byte_changes_after(|mut driver, tickets| {
         let arena = Arc::clone(driver.arena());
-        tickets.iter().for_each(|ticket| driver.orphan(*ticket));
+        tickets.iter().for_each(|ticket| drop(driver.orphan(*ticket)));
         while arena.free() < READS.into() {
             driver.enter(1, Some(WITHIN)).unwrap();
             driver.reap(|_, _| {});

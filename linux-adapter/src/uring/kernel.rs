@@ -54,9 +54,6 @@ pub(crate) trait Kernel {
 
     fn flags(&self) -> IoringSetupFlags;
 
-    /// Whether it has the operation.
-    fn knows(&self, op: IoringOp) -> bool;
-
     /// Takes up to `submit` published entries and waits for `want`
     /// completions, at most `timeout`; how many entries it took. An error can
     /// come after some have been taken: the queue's head alone tells.
@@ -92,7 +89,8 @@ pub(crate) struct Real {
     fd: OwnedFd,
     flags: IoringSetupFlags,
     features: IoringFeatureFlags,
-    known: [u64; 4],
+    /// A bit for each operation that it has, or why it does not say.
+    known: Result<[u64; 4], Errno>,
 }
 
 impl Real {
@@ -145,6 +143,18 @@ impl Real {
         })
     }
 
+    /// Whether it has the operation; false where it does not say.
+    pub(crate) fn knows(&self, op: IoringOp) -> bool {
+        let op = op as u8;
+        self.known.is_ok_and(|known| known[usize::from(op / 64)] & (1 << (op % 64)) != 0)
+    }
+
+    /// Why it does not say which operations it has, if it does not: Linux before
+    /// 5.6 (`EINVAL`), or a filter.
+    pub(crate) fn probed(&self) -> Result<(), Errno> {
+        self.known.map(drop)
+    }
+
     fn call(&self, op: IoringRegisterOp, arg: *const c_void, count: u32) -> Result<u32, Errno> {
         // SAFETY: the callers below give an argument that fits the request and
         // that the kernel reads, during the call alone.
@@ -159,19 +169,15 @@ impl AsFd for Real {
     }
 }
 
-/// Which operations the kernel has, a bit each; none where it cannot say.
-fn probe(fd: &OwnedFd) -> [u64; 4] {
+/// Which operations the kernel has, a bit each.
+fn probe(fd: &OwnedFd) -> Result<[u64; 4], Errno> {
     const OPS: usize = 256;
     const OPS_AT: usize = offset_of!(io_uring_probe, ops) / 8;
     let mut answer = [0u64; OPS_AT + OPS * size_of::<io_uring_probe_op>() / 8];
     let arg = answer.as_mut_ptr().cast::<c_void>();
     // SAFETY: the kernel writes a head and 256 operations of 8 bytes.
-    let probed =
-        unsafe { io_uring_register(fd, IoringRegisterOp::RegisterProbe, arg.cast_const(), 256) };
+    unsafe { io_uring_register(fd, IoringRegisterOp::RegisterProbe, arg.cast_const(), 256) }?;
     let mut known = [0; 4];
-    if probed.is_err() {
-        return known;
-    }
     for op in &answer[OPS_AT..] {
         // `struct io_uring_probe_op`: op, a reserved byte, u16 of flags.
         let [op, _, low, high, ..] = op.to_ne_bytes();
@@ -180,7 +186,7 @@ fn probe(fd: &OwnedFd) -> [u64; 4] {
             known[usize::from(op / 64)] |= 1 << (op % 64);
         }
     }
-    known
+    Ok(known)
 }
 
 impl Kernel for Real {
@@ -190,11 +196,6 @@ impl Kernel for Real {
 
     fn flags(&self) -> IoringSetupFlags {
         self.flags
-    }
-
-    fn knows(&self, op: IoringOp) -> bool {
-        let op = op as u8;
-        self.known[usize::from(op / 64)] & (1 << (op % 64)) != 0
     }
 
     fn enter(

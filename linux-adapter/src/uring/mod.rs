@@ -9,9 +9,11 @@
 //! From below: `kernel` makes the system calls; `queue` is this side of
 //! the two queues shared with the kernel, `op` the entries, `ring` says
 //! what to submit and when. `slots` knows which operations are under way and
-//! holds what each needs; `arena` lends the buffers. `driver` puts them
-//! together and ends them all; `ready` keeps what is over and not taken;
-//! `context` gives it the form of a file interface. `fake` is a kernel for the tests, which is late, short and out of
+//! holds what each needs, a `request`; `arena` lends the buffers, `scratch`
+//! those for paths, `table` the places of registered descriptors. `driver` puts
+//! them together and ends them all; `ready` keeps what is over and not taken;
+//! `context` gives it the form of a file interface, `sink` that of a pump's
+//! sink. `fake` is a kernel for the tests, which is late, short and out of
 //! order.
 //!
 //! Invariant HELD, see `slots.rs`: what an operation needs belongs to its slot
@@ -19,21 +21,25 @@
 //! the kernel for an end; they free nothing before it has come.
 
 pub(crate) mod arena;
-mod config;
+pub(crate) mod config;
 mod context;
 pub(crate) mod driver;
 mod file;
 pub(crate) mod kernel;
+pub(crate) mod offer;
 mod op;
 pub(crate) mod outcome;
 pub(crate) mod plain;
 mod queue;
 mod ready;
 mod region;
+mod request;
 mod ring;
+pub(crate) mod scratch;
 pub(crate) mod setup;
 mod sink;
 mod slots;
+mod table;
 
 #[cfg(test)]
 mod fake;

@@ -8,12 +8,14 @@ use std::{os::fd::RawFd, ptr::NonNull};
 use rustix::{
     fs::{AtFlags, Mode, OFlags, StatxFlags},
     io_uring::{
-        IoringFsyncFlags, IoringOp, IoringSqeFlags, addr_or_splice_off_in_union, buf_union,
-        io_uring_ptr, io_uring_sqe, io_uring_user_data, len_union, off_or_addr2_union,
-        op_flags_union,
+        IoringFsyncFlags, IoringOp, IoringSendFlags, IoringSqeFlags, addr_or_splice_off_in_union,
+        buf_union, io_uring_ptr, io_uring_sqe, io_uring_user_data, ioprio_union, len_union,
+        off_or_addr2_union, op_flags_union,
     },
     net::SendFlags,
 };
+
+use crate::fd_sink::NOSIGNAL;
 
 /// A descriptor, by number or by its place in the ring's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,20 +81,35 @@ pub(crate) fn write(target: Target, bytes: Bytes, offset: u64, data: u64) -> io_
     transfer(op, target, bytes, offset, data)
 }
 
-/// `send(2)`, or with `zero_copy` one that sends the pages themselves and has
-/// a second completion when they are free.
-pub(crate) fn send(
-    target: Target,
-    bytes: Bytes,
-    flags: SendFlags,
-    zero_copy: bool,
-    data: u64,
-) -> io_uring_sqe {
-    let op = if zero_copy { IoringOp::SendZc } else { IoringOp::Send };
+/// `send(2)` without SIGPIPE.
+///
+/// From registered memory it is a write, as the kernel takes that for writes
+/// alone; one that `offer::quiet_writes` has been asked for.
+pub(crate) fn send(target: Target, bytes: Bytes, data: u64) -> io_uring_sqe {
+    if bytes.registered {
+        let mut entry = transfer(IoringOp::WriteFixed, target, bytes, 0, data);
+        entry.op_flags = op_flags_union { rw_flags: NOSIGNAL };
+        return entry;
+    }
+    send_by(IoringOp::Send, target, bytes, data)
+}
+
+/// The same of the pages themselves, with a second completion when the network
+/// has let go of them.
+pub(crate) fn send_zero_copy(target: Target, bytes: Bytes, data: u64) -> io_uring_sqe {
+    let mut entry = send_by(IoringOp::SendZc, target, bytes, data);
+    if bytes.registered {
+        entry.ioprio = ioprio_union { send_flags: IoringSendFlags::FIXED_BUF };
+        entry.buf = buf_union { buf_index: 0 };
+    }
+    entry
+}
+
+fn send_by(op: IoringOp, target: Target, bytes: Bytes, data: u64) -> io_uring_sqe {
     let mut entry = on(target, entry(op, data));
     entry.addr_or_splice_off_in = address(bytes.at);
     entry.len = len_union { len: bytes.len };
-    entry.op_flags = op_flags_union { send_flags: flags };
+    entry.op_flags = op_flags_union { send_flags: SendFlags::NOSIGNAL };
     entry
 }
 

@@ -273,16 +273,24 @@ impl<T> Slots<T> {
         self.slot(ticket).is_some_and(|slot| matches!(slot.state, State::Queued | State::InFlight))
     }
 
-    /// Whom to wake when `ticket` is over.
+    /// Whether `waker` is told when `ticket` is over.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
-    pub(crate) fn wake(&mut self, ticket: Ticket, waker: &Waker) {
-        if self.is_under_way(ticket)
-            && let Some(slot) = self.slots.get_mut(ticket.index())
-        {
-            match &mut slot.waker {
-                Some(known) => known.clone_from(waker),
-                none => *none = Some(waker.clone()),
-            }
+    pub(crate) fn wakes(&self, ticket: Ticket, waker: &Waker) -> bool {
+        let slot = self.slot(ticket);
+        slot.and_then(|slot| slot.waker.as_ref()).is_some_and(|known| known.will_wake(waker))
+    }
+
+    /// Whom to tell when `ticket` is over. Gives back whom it would have told:
+    /// to drop a waker may be to drop a task, and so anything.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    #[must_use]
+    pub(crate) fn wake(&mut self, ticket: Ticket, waker: Option<Waker>) -> Option<Waker> {
+        if !self.is_under_way(ticket) {
+            return waker;
+        }
+        match self.slots.get_mut(ticket.index()) {
+            Some(slot) => std::mem::replace(&mut slot.waker, waker),
+            None => waker,
         }
     }
 

@@ -78,12 +78,12 @@ fn connection_errors_end_in_goaway_with_the_code() {
 fn a_connection_begins_with_preface_and_settings() {
     let server = Server::start();
     for first in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], &PREFACE[1..]] {
-        let mut raw = Raw::silent(&server);
+        let mut raw = Raw::silent(server.address);
         raw.send(first);
         raw.expect_goaway(ErrorCode::PROTOCOL_ERROR);
     }
     for first in [get(1, "/"), raw_frame(6, 0, 0, &[0; 8]), encoded(&Frame::SettingsAck)] {
-        let mut raw = Raw::silent(&server);
+        let mut raw = Raw::silent(server.address);
         raw.send(&[PREFACE, &first[..]].concat());
         raw.expect_goaway(ErrorCode::PROTOCOL_ERROR);
     }
@@ -269,18 +269,22 @@ fn what_must_be_ignored_is() {
 
 /// A peer that asks and does not read the answers.
 #[test]
-fn a_flood_of_pings_ends() {
+fn a_flood_of_pings_or_settings_ends() {
     let server = Server::start();
-    let mut raw = Raw::new(&server);
-    let pings = encoded(&Frame::Ping { ack: false, data: [7; 8] }).repeat(10_000);
-    // More than the buffers of both sockets hold.
-    let mut sent = 0_u64;
-    while raw.try_send(&pings) {
-        sent += 10_000;
-        assert!(sent < 100_000_000, "no end of it");
+    let ping = encoded(&Frame::Ping { ack: false, data: [7; 8] });
+    let settings = raw_frame(4, 0, 0, b"\0\x04\0\0\xFF\xFF");
+    for flood in [ping, settings] {
+        let mut raw = Raw::new(&server);
+        let flood = flood.repeat(10_000);
+        // More than the buffers of both sockets hold.
+        let mut sent = 0_u64;
+        while raw.try_send(&flood) {
+            sent += 10_000;
+            assert!(sent < 100_000_000, "no end of it");
+        }
+        let (code, text) = server.report().goaway.unwrap();
+        assert_eq!(code, ErrorCode::ENHANCE_YOUR_CALM, "{text}");
     }
-    let (code, text) = server.report().goaway.unwrap();
-    assert_eq!(code, ErrorCode::ENHANCE_YOUR_CALM, "{text}");
 }
 
 /// A peer that opens streams and resets them at once.

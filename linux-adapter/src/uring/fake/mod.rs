@@ -338,10 +338,6 @@ impl Kernel for Fake {
         self.flags
     }
 
-    fn knows(&self, _op: IoringOp) -> bool {
-        true
-    }
-
     fn enter(
         &mut self,
         submit: u32,
