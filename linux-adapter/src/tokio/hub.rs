@@ -17,7 +17,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use rustix::io::Errno;
@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::uring::{
     Ticket,
-    driver::{Done, Driver, Request},
+    driver::{Done, Driver, Ended, Request},
     kernel::{Kernel, Real, Register},
 };
 
@@ -111,20 +111,25 @@ impl Hub {
     /// Submits what is queued and wakes those whose operations are over;
     /// whether something is left that the kernel did not take.
     fn turn(&self) -> bool {
-        let mut over: Vec<Waker> = Vec::new();
+        let mut over: Vec<Ended> = Vec::new();
         let left = {
             let mut driver = self.driver();
             if driver.wants_call() {
                 match driver.submit() {
                     Ok(()) | Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
                     // Never again, it seems: better an error than no answer.
-                    Err(errno) => driver.fail_queued(errno, |_, waker| over.extend(waker)),
+                    Err(errno) => driver.fail_queued(errno, |ended| over.push(ended)),
                 }
             }
-            driver.reap(|_, waker| over.extend(waker));
+            driver.reap(|ended| over.push(ended));
             driver.slots().queued() > 0
         };
-        over.into_iter().for_each(Waker::wake);
+        // Unlocked: who is woken, and what is dropped, may run any code.
+        for ended in over {
+            if let Ended::Done(_, Some(waker)) = ended {
+                waker.wake();
+            }
+        }
         // Orphans have given up their slots.
         self.freed.notify_waiters();
         left
@@ -184,9 +189,10 @@ impl Future for Operation<'_> {
         let done = {
             let mut driver = self.hub.driver();
             let done = driver.take(self.ticket);
-            if done.is_none() {
-                driver.slots().wake(self.ticket, cx.waker());
-            }
+            let before =
+                if done.is_none() { driver.slots().wake(self.ticket, cx.waker()) } else { None };
+            drop(driver);
+            drop(before);
             done
         };
         let Some(done) = done else { return Poll::Pending };
@@ -203,8 +209,9 @@ impl Drop for Operation<'_> {
         }
         let mut driver = self.hub.driver();
         driver.cancel(self.ticket);
-        driver.orphan(self.ticket);
+        let rest = driver.orphan(self.ticket);
         drop(driver);
         self.hub.queued.notify_one();
+        drop(rest);
     }
 }

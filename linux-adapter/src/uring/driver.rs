@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 use std::{
+    collections::VecDeque,
     mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::{
@@ -36,6 +37,7 @@ use super::{
     arena::{Arena, Lease},
     kernel::{Kernel, Register},
     op::{self, Bytes},
+    queue::Completion,
     ring::{Ring, RingCounts},
     scratch::Scratch,
     slots::{Event, Kind, Slots, Ticket},
@@ -77,6 +79,17 @@ pub(crate) struct DriverCounts {
     pub(crate) stray: u64,
 }
 
+/// An operation that has ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Somebody waits for it, and may want to be woken.
+    Done(Ticket, Option<Waker>),
+    /// Nobody does. Dropping the request gives its buffer back and closes its
+    /// file.
+    #[allow(dead_code, reason = "it is dropped, where that is best")]
+    Orphan(Request),
+}
+
 #[derive(Debug)]
 pub(crate) struct Driver<K: Kernel> {
     ring: Ring<K>,
@@ -90,8 +103,12 @@ pub(crate) struct Driver<K: Kernel> {
     table: Option<Table>,
     counts: DriverCounts,
     cancels: u32,
+    /// Completions that the kernel will not give, see `end_cut_chain`.
+    cut: VecDeque<Completion>,
     closed: bool,
     close_within: Duration,
+    /// The process that made it.
+    process: u32,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -111,8 +128,10 @@ impl<K: Kernel> Driver<K> {
             table: None,
             counts: DriverCounts::default(),
             cancels: 0,
+            cut: VecDeque::new(),
             closed: false,
             close_within,
+            process: std::process::id(),
         })
     }
 
@@ -205,7 +224,7 @@ impl<K: Kernel> Driver<K> {
         let mut left = N;
         Ok(requests.map(|request| {
             left -= 1;
-            self.push(request, left > 0)
+            self.push(request, left + 1 < N, left > 0)
         }))
     }
 
@@ -216,13 +235,13 @@ impl<K: Kernel> Driver<K> {
 
     /// Puts one request into a slot and its entry into the queue; both have
     /// room.
-    fn push(&mut self, request: Request, link: bool) -> Ticket {
+    fn push(&mut self, request: Request, behind: bool, link: bool) -> Ticket {
         let ticket = self.slots.next().expect("a free slot");
         let mut entry = self.entry(&request, ticket);
         if link {
             entry = op::linked(entry);
         }
-        let inserted = self.slots.insert(request);
+        let inserted = self.slots.insert(request, behind);
         debug_assert_eq!(inserted.ok(), Some(ticket));
         // SAFETY: HELD: the slot owns the lease and the file until the
         // completion of this ticket; the scratch is the slot's, too. Neither is
@@ -298,6 +317,22 @@ impl<K: Kernel> Driver<K> {
     fn note_submitted(&mut self) {
         let pending = self.ring.queues().pending() as usize;
         self.slots.submitted(self.slots.queued().saturating_sub(pending));
+        if !self.ring.has(IoringSetupFlags::SQPOLL) {
+            self.end_cut_chain();
+        }
+    }
+
+    /// A call that takes the front of a chain alone, for want of memory, ends
+    /// the chain (`io_submit_sqes` of the kernel): the rest would not wait for
+    /// the front any more. So it is taken back, and over as if the front had
+    /// failed.
+    fn end_cut_chain(&mut self) {
+        while let Some(ticket) = self.slots.cut() {
+            self.ring.queues().withdraw_oldest();
+            let user_data = ticket.user_data(Kind::Operation);
+            let result = -Errno::CANCELED.raw_os_error();
+            self.cut.push_back(Completion { user_data, result, flags: 0 });
+        }
     }
 
     /// Gives the kernel all that is queued.
@@ -317,7 +352,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Completions that are there already.
     pub(crate) fn ready(&mut self) -> bool {
-        self.ring.queues().ready() > 0
+        self.ring.queues().ready() > 0 || !self.cut.is_empty()
     }
 
     /// Whether a call that does not wait may find completions.
@@ -325,35 +360,47 @@ impl<K: Kernel> Driver<K> {
         self.slots.queued() > 0 || self.ring.wants_call()
     }
 
-    /// Takes the completions that are there: calls `over` with the ticket and
-    /// the waker of each operation that somebody waits for.
-    pub(crate) fn reap(&mut self, mut over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+    /// Takes the completions that are there, and calls `over` with each
+    /// operation that has ended; how many these are.
+    pub(crate) fn reap(&mut self, mut over: impl FnMut(Ended)) -> usize {
         let mut count = 0;
         // Also those that a full queue has held back.
-        while let Some(completion) = self.ring.pop() {
-            count += 1;
+        while let Some(completion) = self.cut.pop_front().or_else(|| self.ring.pop()) {
             let flags = IoringCqeFlags::from_bits_retain(completion.flags);
             let more = flags.contains(IoringCqeFlags::MORE);
-            match self.slots.complete(completion.user_data, completion.result, more) {
-                Event::Done(ticket, waker) => {
-                    self.counts.completions += 1;
-                    over(ticket, waker);
-                }
-                Event::Orphan(request, result) => self.bury(request, result),
-                Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
-                Event::More => {}
-                Event::Stray => self.counts.stray += 1,
+            let event = self.slots.complete(completion.user_data, completion.result, more);
+            if let Some(ended) = self.ended(event) {
+                count += 1;
+                over(ended);
             }
         }
         count
     }
 
-    /// Drops what an operation held that nobody waits for.
-    fn bury(&mut self, request: Request, result: i32) {
+    /// What an event is the end of, if it is one.
+    fn ended(&mut self, event: Event<Request>) -> Option<Ended> {
+        match event {
+            Event::Done(ticket, waker) => {
+                self.counts.completions += 1;
+                return Some(Ended::Done(ticket, waker));
+            }
+            Event::Orphan(request, result) => {
+                return Some(Ended::Orphan(self.bury(request, result)));
+            }
+            Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
+            Event::More => {}
+            Event::Stray => self.counts.stray += 1,
+        }
+        None
+    }
+
+    /// Counts an operation that nobody waits for, and closes what it opened.
+    fn bury(&mut self, request: Request, result: i32) -> Request {
         self.counts.orphans += 1;
         if opened(&request, result).is_some() {
             self.counts.late_opens += 1;
         }
+        request
     }
 
     /// What became of an operation that is over; `None` while it is under way.
@@ -371,18 +418,18 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Nobody waits for `ticket` any more; what it holds is dropped when it is
-    /// over.
-    pub(crate) fn orphan(&mut self, ticket: Ticket) {
-        if let Some((request, result)) = self.slots.orphan(ticket) {
-            self.bury(request, result);
-        }
+    /// over. What there is to be dropped at once is given, for a place where
+    /// nothing is locked: dropping a waker may run any code.
+    pub(crate) fn orphan(&mut self, ticket: Ticket) -> (Option<Waker>, Option<Request>) {
+        let (waker, held) = self.slots.orphan(ticket);
+        (waker, held.map(|(request, result)| self.bury(request, result)))
     }
 
     /// Asks the kernel to cancel an operation. It completes in any case, with
     /// `ECANCELED` or as if nothing had been asked.
     pub(crate) fn cancel(&mut self, ticket: Ticket) -> bool {
         // So many completions have room, see `Real::new`.
-        if self.cancels >= self.slots.len() || !self.make_room(1) {
+        if self.is_copy() || self.cancels >= self.slots.len() || !self.make_room(1) {
             return false;
         }
         let entry = op::cancel(ticket.user_data(Kind::Operation), ticket.user_data(Kind::Cancel));
@@ -393,16 +440,23 @@ impl<K: Kernel> Driver<K> {
         true
     }
 
+    /// Whether this is the copy that a fork has made, in the child. The ring is
+    /// the parent's, and so are the operations; what they move goes to the
+    /// parent's memory.
+    fn is_copy(&self) -> bool {
+        self.process != std::process::id()
+    }
+
     /// Ends all operations; how many had to be leaked.
     pub(crate) fn close(&mut self, within: Duration) -> u64 {
-        if mem::replace(&mut self.closed, true) {
+        if mem::replace(&mut self.closed, true) || self.is_copy() {
             return 0;
         }
-        let deadline = Instant::now() + within;
+        let begin = Instant::now();
         self.withdraw();
         loop {
-            self.reap(|_, _| {});
-            let left = deadline.saturating_duration_since(Instant::now());
+            self.reap(drop);
+            let left = within.saturating_sub(begin.elapsed());
             if self.under_way() == 0 || left.is_zero() {
                 break;
             }
@@ -435,30 +489,21 @@ impl<K: Kernel> Driver<K> {
             let _ = self.submit();
             return;
         }
-        self.fail_queued(Errno::CANCELED, |_, _| {});
+        self.fail_queued(Errno::CANCELED, drop);
     }
 
     /// Takes back what the kernel has not seen: it is over, with this error.
     /// Does nothing where a thread of the kernel polls the queue.
-    pub(crate) fn fail_queued(
-        &mut self,
-        errno: Errno,
-        mut over: impl FnMut(Ticket, Option<Waker>),
-    ) {
+    pub(crate) fn fail_queued(&mut self, errno: Errno, over: impl FnMut(Ended)) {
         if self.ring.has(IoringSetupFlags::SQPOLL) {
             return;
         }
         self.note_submitted();
         let count = self.ring.queues().withdraw() as usize;
-        let (mut orphans, mut cancels) = (Vec::new(), 0);
-        self.slots.withdrawn(count, -errno.raw_os_error(), |event| match event {
-            Event::Orphan(request, result) => orphans.push((request, result)),
-            Event::Cancel => cancels += 1,
-            Event::Done(ticket, waker) => over(ticket, waker),
-            Event::More | Event::Stray => {}
-        });
-        self.cancels = self.cancels.saturating_sub(cancels);
-        orphans.into_iter().for_each(|(request, result)| self.bury(request, result));
+        let mut events = Vec::new();
+        self.slots.withdrawn(count, -errno.raw_os_error(), |event| events.push(event));
+        let ended: Vec<Ended> = events.into_iter().filter_map(|event| self.ended(event)).collect();
+        ended.into_iter().for_each(over);
     }
 
     /// Asks the kernel to cancel all that is under way.
@@ -478,7 +523,7 @@ impl<K: Kernel> Driver<K> {
     /// Drops what is over and nobody has taken.
     fn bury_done(&mut self) {
         let done = self.slots.take_all_done();
-        done.into_iter().for_each(|(request, result)| self.bury(request, result));
+        done.into_iter().for_each(|(request, result)| drop(self.bury(request, result)));
     }
 
     /// Keeps what the kernel may still use, for ever.
@@ -493,9 +538,22 @@ impl<K: Kernel> Driver<K> {
     }
 }
 
+/// Frees nothing that the kernel may still use, also when it unwinds: a waker
+/// that is dropped may panic.
 impl<K: Kernel> Drop for Driver<K> {
     fn drop(&mut self) {
-        self.close(self.close_within);
+        struct Leak<'d, K: Kernel>(&'d mut Driver<K>);
+
+        impl<K: Kernel> Drop for Leak<'_, K> {
+            fn drop(&mut self) {
+                if self.0.under_way() > 0 && !self.0.is_copy() {
+                    self.0.leak();
+                }
+            }
+        }
+
+        let driver = Leak(self);
+        driver.0.close(driver.0.close_within);
     }
 }
 

@@ -182,7 +182,7 @@ pub(crate) fn polls(path: &Path) -> Result<(), Errno> {
             Ok(()) | Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
             Err(errno) => return Err(errno),
         }
-        driver.reap(|_, _| {});
+        driver.reap(drop);
         if let Some(done) = driver.take(ticket) {
             return done.result.map(drop);
         }

@@ -447,3 +447,45 @@ fn a_write_is_done_at_once_where_the_file_system_can() {
         assert_eq!((counts.cached_writes, counts.write_misses), (0, 0));
     });
 }
+
+/// A waker may hold a task, and that another operation of the same files: it is
+/// dropped where these are not locked.
+#[test]
+fn a_waker_that_holds_an_operation_may_be_the_last() {
+    type Task = std::sync::Mutex<Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>>;
+    struct Holder(#[allow(dead_code, reason = "it is held")] Task);
+    impl std::task::Wake for Holder {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    let (done, over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let files = Files::new(&all_by_ring()).unwrap();
+            if let Some(why) = files.fallback() {
+                println!("SKIPPED: {why}");
+            }
+            let pipe = |_| {
+                let (reader, writer) = std::io::pipe().unwrap();
+                let reader = std::os::fd::OwnedFd::from(reader);
+                (files.adopt(reader.into()), writer)
+            };
+            let [(one, _one), (other, _other)] = [(), ()].map(pipe);
+            let lease = files.lease().await;
+            let mut held = Box::pin(async move {
+                let _ = other.read_at(lease, u64::MAX).await;
+            });
+            assert!(poll_once(held.as_mut()).is_pending());
+            let holder = Holder(Some(held as _).into());
+            let waker = Waker::from(std::sync::Arc::new(holder));
+            let lease = files.lease().await;
+            let mut read = Box::pin(one.read_at(lease, u64::MAX));
+            assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            drop(waker);
+            drop(read);
+        });
+        done.send(()).unwrap();
+    });
+    let over = over.recv_timeout(std::time::Duration::from_secs(10));
+    over.expect("an operation that ends waits for itself");
+}

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{
     super::{
         config::Wait,
-        driver::{Done, Request},
+        driver::{Done, Ended, Request},
         file::File,
         outcome::{Completion, Outcome, Status},
         plain::more,
@@ -148,7 +148,11 @@ impl Context {
 
     fn reap(&mut self) {
         let ready = &mut self.ready;
-        self.driver.reap(|ticket, _| ready.slot(ticket));
+        self.driver.reap(|ended| {
+            if let Ended::Done(ticket, _) = ended {
+                ready.slot(ticket);
+            }
+        });
     }
 
     fn next_ready(&mut self) -> Option<Completion> {

@@ -30,12 +30,15 @@ struct Ring {
 }
 
 impl Ring {
-    /// Submits what is queued, waits for `want` completions at most `timeout`,
-    /// and takes those that are there.
-    fn turn(&mut self, want: u32, timeout: Option<Duration>) -> Result<(), Errno> {
-        self.driver.reap(|_, _| {});
-        let entered = self.driver.enter(want, timeout);
-        self.driver.reap(|_, _| {});
+    /// Submits what is queued, and waits until `count` operations have ended
+    /// since the last call, or all that are under way, at most `timeout`. A
+    /// signal ends the wait.
+    fn turn(&mut self, count: usize, timeout: Option<Duration>) -> Result<(), Errno> {
+        // Those that have ended already are among them.
+        let over = self.driver.reap(drop);
+        let want = count.saturating_sub(over).min(self.driver.under_way());
+        let entered = self.driver.enter(u32::try_from(want).unwrap_or(u32::MAX), timeout);
+        self.driver.reap(drop);
         match entered {
             Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => Ok(()),
             entered => entered,
@@ -154,10 +157,7 @@ impl SinkSet {
     ///
     /// Those of the call; errors of writes are told by the sinks.
     pub fn submit(&self, count: usize, timeout: Option<Duration>) -> io::Result<()> {
-        let mut ring = self.ring.borrow_mut();
-        let under_way = ring.driver.under_way();
-        let want = count.min(under_way);
-        Ok(ring.turn(u32::try_from(want).unwrap_or(u32::MAX), timeout)?)
+        Ok(self.ring.borrow_mut().turn(count, timeout)?)
     }
 
     /// System calls so far.
@@ -170,5 +170,47 @@ impl SinkSet {
     #[must_use]
     pub fn lacks(&self) -> Vec<Degraded> {
         self.ring.borrow().lacks.clone()
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::{os::unix::net::UnixStream, thread::yield_now, time::Instant};
+
+    use forebay::{Progress, Sink};
+    use forebay_std::Wait;
+
+    use super::*;
+
+    /// What is over already is what is waited for, not what comes next.
+    #[test]
+    fn a_wait_counts_what_is_over_already() {
+        // A polling thread, which completes without being called.
+        let config = Config::new().queue_depth(4).sqpoll(None, Duration::from_millis(1));
+        let set = match SinkSet::new(&config) {
+            Ok(set) => set,
+            Err(why) => return println!("SKIPPED: {why}"),
+        };
+        for lack in set.lacks() {
+            println!("SKIPPED: {lack}");
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for by_the_sink in [false, true] {
+            let (near, _far) = UnixStream::pair().unwrap();
+            let mut sink = set.add(near).unwrap();
+            assert_eq!(sink.write(&[b"bytes"]).unwrap(), Progress::Blocked);
+            set.ring.borrow_mut().driver.submit().unwrap();
+            while !set.ring.borrow_mut().driver.ready() {
+                yield_now();
+            }
+            if by_the_sink {
+                sink.wait(Some(deadline)).unwrap();
+            } else {
+                let left = deadline.saturating_duration_since(Instant::now());
+                set.submit(1, Some(left)).unwrap();
+            }
+            assert!(Instant::now() < deadline, "waited for another one");
+            assert_eq!(sink.write(&[b"bytes"]).unwrap(), Progress::Wrote(5));
+        }
     }
 }
