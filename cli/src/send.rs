@@ -11,6 +11,7 @@ use crate::{
     peer::{Direction, PeerArgs, Peers, Role},
     stdio::{FdReader, StdioError, report},
     target::Target,
+    way::{Backend, BackendArgs},
 };
 
 /// Sends standard input, each line as one message
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     listen: bool,
 
     #[command(flatten)]
+    way: BackendArgs,
+
+    #[command(flatten)]
     peer: PeerArgs,
 
     #[command(flatten)]
@@ -47,7 +51,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let sockets = [("--listen", args.listen), ("--sndbuf", args.sndbuf.is_some())];
+    let uring = args.way.backend == Backend::Uring;
+    let sockets = [
+        ("--listen", args.listen),
+        ("--sndbuf", args.sndbuf.is_some()),
+        ("--backend uring", uring),
+    ];
     Peers::require(&args.to, &sockets)?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
     let peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
@@ -79,6 +88,7 @@ impl<'a> Sending<'a> {
         let codec = args.format.codec();
         let plan = Plan {
             codec,
+            backend: args.way.backend,
             batch_len: batch_len(&codec, payload_len_max),
             ring_capacity: ring_capacity(payload_len_max),
             retry: args.peer.retry,
