@@ -81,6 +81,7 @@ pub(crate) struct DriverCounts {
 
 /// An operation that has ended.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
 pub(crate) enum Ended {
     /// Somebody waits for it, and may want to be woken.
     Done(Ticket, Option<Waker>),

@@ -141,10 +141,7 @@ impl SinkSet {
     }
 
     fn member(&self, socket: OwnedFd, eager: bool) -> io::Result<RingSink> {
-        let kind = FileType::from_raw_mode(fstat(&socket)?.st_mode);
-        if kind != FileType::Socket || socket_type(&socket)? != SocketType::STREAM {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a stream socket"));
-        }
+        is_stream(&socket)?;
         let lease = self.ring.borrow().driver.arena().lease();
         let lease = lease.ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(RingSink::new_in(self, socket.into(), lease, eager))
@@ -171,6 +168,15 @@ impl SinkSet {
     pub fn lacks(&self) -> Vec<Degraded> {
         self.ring.borrow().lacks.clone()
     }
+}
+
+/// That a descriptor is one of a stream socket.
+fn is_stream(socket: &OwnedFd) -> io::Result<()> {
+    let kind = FileType::from_raw_mode(fstat(socket)?.st_mode);
+    if kind == FileType::Socket && socket_type(socket)? == SocketType::STREAM {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a stream socket"))
 }
 
 #[cfg(all(test, not(miri)))]
