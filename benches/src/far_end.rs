@@ -13,7 +13,7 @@ use std::{
 /// Bytes of one read.
 const READ_LEN: usize = 64 * 1024;
 
-/// The far end of a UNIX stream, on a thread of its own that ends with the
+/// The far end of a stream, on a thread of its own that ends with the
 /// stream.
 #[derive(Debug)]
 pub struct FarEnd {
@@ -27,9 +27,18 @@ impl FarEnd {
     ///
     /// # Errors
     ///
-    /// What `socketpair(2)` reports.
+    /// What `socketpair(2)` and starting the thread report.
     pub fn new() -> io::Result<(UnixStream, Self)> {
-        let (near, mut far) = UnixStream::pair()?;
+        let (near, far) = UnixStream::pair()?;
+        Ok((near, Self::of(far)?))
+    }
+
+    /// The far end of any stream.
+    ///
+    /// # Errors
+    ///
+    /// What starting the thread reports.
+    pub fn of(mut far: impl Read + Send + 'static) -> io::Result<Self> {
         let arrived = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&arrived);
         thread::Builder::new().name("far end".into()).spawn(move || {
@@ -39,7 +48,7 @@ impl FarEnd {
                 count.fetch_add(len as u64, Ordering::Relaxed);
             }
         })?;
-        Ok((near, Self { arrived, sent: 0 }))
+        Ok(Self { arrived, sent: 0 })
     }
 
     /// Waits until `len` more bytes than at the last call have arrived, so
