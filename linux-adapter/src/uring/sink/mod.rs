@@ -102,6 +102,10 @@ impl SinkSet {
     /// A set of up to [`Config::queue_depth`] sinks, with a buffer of
     /// [`Config::buffer_len`] each: so many bytes leave by one write.
     ///
+    /// With [`Config::registered_buffers`] that memory is registered with the
+    /// kernel, where it can be: [`lacks`](SinkSet::lacks) says why not. That
+    /// takes Linux 6.18, and is slower than without.
+    ///
     /// # Errors
     ///
     /// [`SetupError`] when there is no ring to be had; use [`FdSink`] then, or
