@@ -1,26 +1,26 @@
-// The wake-up of `forebay-std` for the models, and its twins. `build.rs`
-// includes this file.
-//
-// The source is taken as it is, but that what it imports of std is loom's.
+// The wake-up of `forebay-std` and its twins. `build.rs` includes this file.
 
-/// The modules, and where their imports are made over.
-const BELL_MODULES: &[(&str, &str, &str, &str)] = &[
-    (
-        "bell",
-        "bell.rs",
-        "use std::{",
-        "use std::{sync::PoisonError, time::Instant};
-         use forebay_loom_tests::parking::{self as thread, Thread};
-         use loom::sync::{Mutex, MutexGuard, atomic::{AtomicBool, Ordering, fence}};",
-    ),
-    (
-        "room",
-        "drain/room.rs",
-        "use std::sync::{",
-        "use std::sync::{Arc, PoisonError};
-         use loom::sync::{Mutex, MutexGuard, atomic::{AtomicUsize, Ordering, fence}};",
-    ),
-];
+const BELLS: Subject = Subject {
+    folder: "std-adapter/src",
+    modules: &["bell", "drain/room"],
+    over: for_loom,
+    beside: "pub(crate) use bell::Bell;",
+    tests: "bells",
+    models: &["models"],
+};
+
+/// The source of `forebay-std`, whose `std` is that of `src/stand_in.rs`. But
+/// what counts for people alone keeps its atomics, which loom need not see.
+fn for_loom(file: &Path, text: String) -> String {
+    // loom's atomics are not made in constants.
+    let text = text.replace("pub const fn new", "pub fn new");
+    // Its own tests are none of a copy's.
+    let text = text.replace("#[cfg(test)]", "#[cfg(any())]");
+    if file.ends_with("drain/counters.rs") {
+        return text;
+    }
+    text.replace("use std::", "use forebay_loom_tests::stand_in::")
+}
 
 const LOST: &str = "deadlock; threads =";
 
@@ -31,7 +31,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "bell.rs",
         from: "// Pairs with the fence in `ring`.\n        fence(Ordering::SeqCst);",
         to: "",
-        model: "wakes",
+        model: "models::wakes",
         says: LOST,
     },
     Twin {
@@ -39,7 +39,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "bell.rs",
         from: "// Pairs with the fence in `ring`.\n        fence(Ordering::SeqCst);",
         to: "fence(Ordering::AcqRel);",
-        model: "wakes",
+        model: "models::wakes",
         says: LOST,
     },
     Twin {
@@ -47,7 +47,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "bell.rs",
         from: "// Pairs with the fence in `sleep`.\n        fence(Ordering::SeqCst);",
         to: "",
-        model: "wakes",
+        model: "models::wakes",
         says: LOST,
     },
     Twin {
@@ -55,7 +55,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "bell.rs",
         from: "// Pairs with the fence in `sleep`.\n        fence(Ordering::SeqCst);",
         to: "fence(Ordering::AcqRel);",
-        model: "wakes",
+        model: "models::wakes",
         says: LOST,
     },
     Twin {
@@ -65,7 +65,7 @@ const BELL_TWINS: &[Twin] = &[
         to: "if has_work() { return; }
              let has_work = || false;
              let _asleep = Asleep::by(self);",
-        model: "wakes",
+        model: "models::wakes",
         says: LOST,
     },
     Twin {
@@ -73,7 +73,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "bell.rs",
         from: "sleeper.unpark();",
         to: "",
-        model: "wakes",
+        model: "models::wakes",
         says: LOST,
     },
     Twin {
@@ -81,7 +81,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "bell.rs",
         from: "        bell.asleep.store(true, Ordering::Release);\n        Self(bell)",
         to: "        Self(bell)",
-        model: "wakes_twice",
+        model: "models::wakes_twice",
         says: LOST,
     },
     Twin {
@@ -89,7 +89,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "drain/room.rs",
         from: "// Pairs with the fence in `Bell::sleep`.\n        fence(Ordering::SeqCst);",
         to: "",
-        model: "waits_for_room",
+        model: "models::waits_for_room",
         says: LOST,
     },
     Twin {
@@ -97,7 +97,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "drain/room.rs",
         from: "self.waiting.fetch_add(1, Ordering::Relaxed);\n        let _waits = Waits(self);\n        sleep();",
         to: "sleep();\n        self.waiting.fetch_add(1, Ordering::Relaxed);\n        let _waits = Waits(self);",
-        model: "waits_for_room",
+        model: "models::waits_for_room",
         says: LOST,
     },
     Twin {
@@ -105,61 +105,7 @@ const BELL_TWINS: &[Twin] = &[
         file: "drain/room.rs",
         from: "for bell in &*self.bells() {",
         to: "for bell in self.bells().iter().take(1) {",
-        model: "two_wait_for_room",
+        model: "models::two_wait_for_room",
         says: LOST,
     },
 ];
-
-/// The wake-up as it ships, with a test of each model, and its twins.
-fn bells(here: &Path) -> String {
-    let source = here.parent().unwrap().join("std-adapter/src");
-    for (_, file, _, _) in BELL_MODULES {
-        println!("cargo::rerun-if-changed={}", source.join(file).display());
-    }
-    println!("cargo::rerun-if-changed=bells.rs");
-    let models = here.join("tests/bells/models.rs");
-    let mut out = String::new();
-    for twin in BELL_TWINS {
-        let (name, says) = (twin.name, twin.says);
-        let tests = format!(
-            "#[test] #[ignore = \"`is_rejected` runs it\"] fn model() {{ models::{}(); }}\n\
-             #[test] fn is_rejected() {{\n\
-             forebay_loom_tests::rejects(\"{name}::model\", {says:?});\n}}",
-            twin.model
-        );
-        out += &bell_module(name, Some(twin), &tests, &source, &models);
-    }
-    out + &bell_module("shipped", None, "#[path = \"shipped.rs\"] mod tests;", &source, &models)
-}
-
-fn bell_module(
-    name: &str,
-    twin: Option<&Twin>,
-    tests: &str,
-    source: &Path,
-    models: &Path,
-) -> String {
-    let tests = tests.replace("shipped.rs", models.with_file_name("shipped.rs").to_str().unwrap());
-    let mut out = format!("mod {name} {{\n{tests}\n#[path = {models:?}] mod models;\n");
-    let mut edits = 0;
-    for (module, file, imports, loom) in BELL_MODULES {
-        let mut text = fs::read_to_string(source.join(file)).unwrap();
-        if let Some(twin) = twin.filter(|twin| twin.file == *file) {
-            edits += text.matches(twin.from).count();
-            text = text.replace(twin.from, twin.to);
-        }
-        // loom's atomics are not made in constants.
-        let text = text.replace("pub const fn new", "pub fn new");
-        let (docs, rest) = text.split_once(imports).expect("the imports are made over");
-        let (_, rest) = rest.split_once("};\n").expect("the imports end");
-        let rest = rest.replace("crate::Bell", "super::bell::Bell");
-        // The module's own docs have no place within a module's braces.
-        let docs = docs.replace("//!", "//");
-        writeln!(out, "#[allow(warnings, clippy::all)] mod {module} {{\n{docs}{loom}{rest}\n}}")
-            .unwrap();
-    }
-    if let Some(twin) = twin {
-        assert_eq!(edits, 1, "{name}: found {edits} times in {}: {}", twin.file, twin.from);
-    }
-    out + "}\n"
-}

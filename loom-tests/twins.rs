@@ -129,17 +129,17 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "commit_before_the_payload",
         file: "ring/producer.rs",
-        from: "let mut grant = self.reserve(record.len())?;",
-        to: "let mut grant = self.reserve(record.len())?;\n        \
-             put_record(grant.region, grant.claim, record.len(), 0);",
+        from: "grant.copy_from_slice(record);",
+        to: "put_record(grant.region, grant.claim, record.len(), 0);\n        \
+             grant.copy_from_slice(record);",
         model: "one::publish",
         says: READ_RACE,
     },
     Twin {
         name: "walk_beyond_a_lap",
         file: "ring/consumer.rs",
-        from: "end: self.head.plus(self.region.capacity())",
-        to: "end: self.head.plus(2 * self.region.capacity())",
+        from: "self.end = position.plus(self.region.capacity());",
+        to: "self.end = position.plus(2 * self.region.capacity());",
         model: "one::reuse",
         says: "left == right",
     },
@@ -260,8 +260,8 @@ const TWINS: &[Twin] = &[
     Twin {
         name: "head_not_looked_at_with_the_hold",
         file: "ring/consumer.rs",
-        from: "self.head = Position(self.region.head().load(Ordering::Relaxed));",
-        to: "",
+        from: "(self.head, self.walked) = (head, head);",
+        to: "let head = self.head;",
         model: "overwrite::reader",
         says: "taken.is_sorted()",
     },

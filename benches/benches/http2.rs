@@ -13,6 +13,7 @@ mod server;
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -99,12 +100,13 @@ fn duration(text: &str) -> Duration {
 fn example(root: &Path) -> (SocketAddr, Receiver<Report>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let root = root.to_owned();
+    let config = server::Config::new(root);
     let (sender, reports) = mpsc::channel();
     thread::spawn(move || {
+        let (_never, stop) = UnixStream::pair().unwrap();
         // At the end of the bench nobody listens.
         let ended = move |report| drop(sender.send(report));
-        server::serve(&listener, &root, ended).unwrap();
+        server::serve(&listener, &config, stop, ended).unwrap();
     });
     (address, reports)
 }

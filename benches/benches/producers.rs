@@ -24,6 +24,7 @@ use disruptor::{BusySpin, Producer as _, build_multi_producer};
 use forebay::ring::{Consumer, Mode, Producer, heap};
 use forebay_benches::{
     carry::{Out, Patience, RING_LEN, carry, one_by_one},
+    peers::{array_queue, drain, ring, rtrb_lanes, sync_channel},
     probe,
     rounds::{Goal, Group, Round, of, of_best},
 };
@@ -68,9 +69,9 @@ fn into_one<const N: usize, const SLOTS: usize>(producers: usize, goals: &[Goal]
     let (mut batched, mut batches) = many(heap::shared(RING_LEN).unwrap(), producers);
     let (mut lanes, mut ends): (Vec<_>, Vec<_>) =
         (0..producers).map(|_| rtrb::RingBuffer::<[u8; N]>::new(SLOTS / producers)).unzip();
-    let array = ArrayQueue::new(SLOTS);
+    let array = ArrayQueue::<[u8; N]>::new(SLOTS);
     let (crossbeam, crossbeam_end) = crossbeam_channel::bounded(SLOTS);
-    let (std, mut std_end) = mpsc::sync_channel(SLOTS);
+    let (std, mut std_end) = mpsc::sync_channel::<[u8; N]>(SLOTS);
     let things = ThingBuf::<Item<N>>::new(SLOTS);
     let mpmc = Box::new(heapless::mpmc::Queue::<[u8; N], SLOTS>::new());
     let framed = YakiNiku::new_with_storage(bbqueue::traits::storage::BoxedSlice::new(RING_LEN));
@@ -79,24 +80,12 @@ fn into_one<const N: usize, const SLOTS: usize>(producers: usize, goals: &[Goal]
     let disruptor: disruptor::MultiProducer<[u8; N], _> = builder.build();
 
     let group = Group::new(format!("{producers} producers, records of {N} B"))
-        .peer(ARRAY_QUEUE, || {
-            let push = |record: &[u8; N]| array.push(*record).is_ok();
-            one_by_one(vec![push; producers], || array.pop())
-        })
+        .peer(ARRAY_QUEUE, || array_queue(&array, producers))
         .peer("crossbeam channel of arrays", || {
             let push = |record: &[u8; N]| crossbeam.try_send(*record).is_ok();
             one_by_one(vec![push; producers], || crossbeam_end.try_recv().ok())
         })
-        .peer("std sync_channel of arrays", || {
-            let pushes = (0..producers)
-                .map(|_| {
-                    let sender = std.clone();
-                    move |record: &[u8; N]| sender.try_send(*record).is_ok()
-                })
-                .collect();
-            let end = &mut std_end;
-            one_by_one(pushes, move || end.try_recv().ok())
-        })
+        .peer("std sync_channel of arrays", || sync_channel(&std, &mut std_end, producers))
         .peer("thingbuf of arrays", || {
             let push = |record: &[u8; N]| things.push(Item(*record)).is_ok();
             one_by_one(vec![push; producers], || things.pop().map(|item| item.0))
@@ -141,34 +130,6 @@ fn many<'r, M: forebay::ring::Joins>(
     (more.into_iter().chain([producer]).collect(), consumer)
 }
 
-/// Copies what is there, at most 16 KiB, and writes it; how many records.
-fn drain(consumer: &mut Consumer<'_>, out: &mut Out) -> usize {
-    let mut records = 0;
-    for record in consumer.records() {
-        if record.len() > out.free() {
-            break;
-        }
-        out.copy(record);
-        records += 1;
-    }
-    if records > 0 {
-        out.write();
-        consumer.release(records);
-    }
-    records
-}
-
-fn ring<const N: usize, M: Mode + Send>(
-    producers: &mut [Producer<'_, M>],
-    consumer: &mut Consumer<'_>,
-) -> Round {
-    let pushes = producers
-        .iter_mut()
-        .map(|producer| move |record: &[u8; N]| producer.push(record).is_ok())
-        .collect();
-    carry::<N, _>(pushes, |out| drain(consumer, out))
-}
-
 /// Eight records with one claim. The copy that gathers them is counted.
 fn in_batches<const N: usize, M: Mode + Send>(
     producers: &mut [Producer<'_, M>],
@@ -192,30 +153,6 @@ fn in_batches<const N: usize, M: Mode + Send>(
         })
         .collect();
     carry::<N, _>(pushes, |out| drain(consumer, out))
-}
-
-fn rtrb_lanes<const N: usize>(
-    lanes: &mut [rtrb::Producer<[u8; N]>],
-    ends: &mut [rtrb::Consumer<[u8; N]>],
-) -> Round {
-    let pushes =
-        lanes.iter_mut().map(|lane| move |record: &[u8; N]| lane.push(*record).is_ok()).collect();
-    carry::<N, _>(pushes, |out| {
-        let mut records = 0;
-        for end in &mut *ends {
-            let slots = end.slots().min(out.free() / N);
-            let chunk = end.read_chunk(slots).unwrap();
-            let (first, second) = chunk.as_slices();
-            out.copy(first.as_flattened());
-            out.copy(second.as_flattened());
-            chunk.commit_all();
-            records += slots;
-        }
-        if records > 0 {
-            out.write();
-        }
-        records
-    })
 }
 
 /// Its producers take a grant by turns.

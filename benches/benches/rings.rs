@@ -8,17 +8,18 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::{fs::File, hint::black_box, sync::mpsc, time::Duration};
+use std::{fs::File, hint::black_box, slice::from_mut, sync::mpsc, time::Duration};
 
 use crossbeam_queue::ArrayQueue;
 use forebay::{
     Pump,
     frame::Plain,
     pump::Drive,
-    ring::{Consumer, Producer, heap},
+    ring::{Producer, heap},
 };
 use forebay_benches::{
     carry::{Out, RING_LEN, WRITE_LEN, carry, one_by_one, records},
+    peers::{array_queue, ring, rtrb_lanes, sync_channel},
     probe,
     rounds::{Goal, Group, Round, of, of_best},
 };
@@ -49,16 +50,16 @@ fn size<const N: usize, const SLOTS: usize>(goals: &[Goal]) {
     let mut pump: Pump<_, _, 1> = Pump::new(Plain, vec![0; WRITE_LEN].into_boxed_slice());
     pump.add(consumer).unwrap();
     let mut bytes = rtrb::RingBuffer::new(RING_LEN);
-    let mut items = rtrb::RingBuffer::new(RING_LEN / N);
+    let mut items = rtrb::RingBuffer::<[u8; N]>::new(RING_LEN / N);
     let mut ringbuf = HeapRb::<[u8; N]>::new(RING_LEN / N).split();
     let mut queue = Box::new(heapless::spsc::Queue::<[u8; N], SLOTS>::new());
     let (mut enqueue, mut dequeue) = queue.split();
-    let array = ArrayQueue::new(RING_LEN / N);
-    let (sender, mut receiver) = mpsc::sync_channel(RING_LEN / N);
+    let array = ArrayQueue::<[u8; N]>::new(RING_LEN / N);
+    let (sender, mut receiver) = mpsc::sync_channel::<[u8; N]>(RING_LEN / N);
 
     Group::new(format!("one producer, records of {N} B"))
         .peer(RTRB_BYTES, || rtrb_bytes::<N>(&mut bytes))
-        .peer("rtrb of arrays", || rtrb_arrays::<N>(&mut items))
+        .peer("rtrb of arrays", || rtrb_lanes(from_mut(&mut items.0), from_mut(&mut items.1)))
         .peer("ringbuf of arrays", || {
             let (producer, consumer) = &mut ringbuf;
             one_by_one(vec![|record: &[u8; N]| producer.try_push(*record).is_ok()], || {
@@ -70,38 +71,13 @@ fn size<const N: usize, const SLOTS: usize>(goals: &[Goal]) {
                 dequeue.dequeue()
             })
         })
-        .peer("crossbeam ArrayQueue of arrays", || {
-            one_by_one(vec![|record: &[u8; N]| array.push(*record).is_ok()], || array.pop())
-        })
-        .peer("std sync_channel of arrays", || {
-            let receiver = &mut receiver;
-            one_by_one(vec![|record: &[u8; N]| sender.try_send(*record).is_ok()], move || {
-                receiver.try_recv().ok()
-            })
-        })
+        .peer("crossbeam ArrayQueue of arrays", || array_queue(&array, 1))
+        .peer("std sync_channel of arrays", || sync_channel(&sender, &mut receiver, 1))
         .bound(BOUND, copy_and_write::<N>)
-        .ours("ring", goals, || ring::<N>(&mut forebay.0, &mut forebay.1))
+        .ours("ring", goals, || ring::<N, _>(from_mut(&mut forebay.0), &mut forebay.1))
         .ours("ring, Pump, FdSink", &[], || pumped::<N>(&mut producer, &mut pump))
         .classify(probe::cores)
         .run(BUDGET);
-}
-
-fn ring<const N: usize>(producer: &mut Producer<'_>, consumer: &mut Consumer<'_>) -> Round {
-    carry::<N, _>(vec![|record: &[u8; N]| producer.push(record).is_ok()], |out| {
-        let mut records = 0;
-        for record in consumer.records() {
-            if record.len() > out.free() {
-                break;
-            }
-            out.copy(record);
-            records += 1;
-        }
-        if records > 0 {
-            out.write();
-            consumer.release(records);
-        }
-        records
-    })
 }
 
 fn pumped<const N: usize>(
@@ -134,23 +110,6 @@ fn rtrb_bytes<const N: usize>(
             chunk.commit_all();
         }
         len / N
-    })
-}
-
-fn rtrb_arrays<const N: usize>(
-    (producer, consumer): &mut (rtrb::Producer<[u8; N]>, rtrb::Consumer<[u8; N]>),
-) -> Round {
-    carry::<N, _>(vec![|record: &[u8; N]| producer.push(*record).is_ok()], |out| {
-        let records = consumer.slots().min(out.free() / N);
-        if records > 0 {
-            let chunk = consumer.read_chunk(records).unwrap();
-            let (first, second) = chunk.as_slices();
-            out.copy(first.as_flattened());
-            out.copy(second.as_flattened());
-            out.write();
-            chunk.commit_all();
-        }
-        records
     })
 }
 

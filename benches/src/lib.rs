@@ -6,6 +6,7 @@
 
 pub mod carry;
 pub mod far_end;
+pub mod peers;
 pub mod probe;
 pub mod rounds;
 mod table;

@@ -4,21 +4,21 @@ mod http2;
 
 use std::{error::Error, process::ExitCode};
 
-use clap::{
-    ValueEnum,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-};
 use forebay::frame::{Decode, dlt::Malformed};
 use forebay_std::FrameReader;
 
 use crate::{
     dlt::{self, Form},
-    format::{Coding, MaxLen},
+    format::{Coding, CodingArgs},
     hex,
     stdio::{FdReader, Output, StdioError, report},
 };
 
 /// Turns frames into payloads: raw bytes in, hexadecimal lines out
+///
+/// An HTTP/2 frame becomes a line of text: type, flags, stream, length, and the
+/// payload in hexadecimal; a client's preface becomes PREFACE. `encode` makes
+/// the same bytes of these lines.
 ///
 /// A DLT message becomes a line of text: when it was stored, its timestamp,
 /// counter, ECU, application, context, session and kind, then its arguments,
@@ -31,46 +31,23 @@ use crate::{
 /// after an error.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The frame format
-    #[arg(long, value_name = "FORMAT", default_value = "prefixed", value_parser = formats())]
-    format: Format,
-
     #[command(flatten)]
-    max_len: MaxLen,
-}
-
-/// What is decoded.
-#[derive(Clone, Copy, Debug)]
-enum Format {
-    /// What can be encoded, too: its payloads are printed.
-    Coded(Coding),
-    /// Frames whose heads are printed.
-    Http2,
-}
-
-fn formats() -> impl TypedValueParser<Value = Format> {
-    let http2 = PossibleValue::new("http2")
-        .help("HTTP/2, with or without the client's preface: prints type, flags, stream, length");
-    let names = Coding::value_variants().iter().filter_map(ValueEnum::to_possible_value);
-    PossibleValuesParser::new(names.chain([http2])).map(|name| {
-        // One of those just named.
-        Coding::from_str(&name, false).map_or(Format::Http2, Format::Coded)
-    })
+    format: CodingArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let len_max = args.max_len.payload_len_max();
-    let damaged = match args.format {
-        Format::Http2 => {
-            let mut output = Output::stdout()?;
-            return http2::run(FdReader::stdin()?, len_max, &mut output);
+    let len_max = args.format.payload_len_max();
+    let damaged = match args.format.format {
+        Coding::Http2 => {
+            let format = args.format.http2();
+            http2::run(FdReader::stdin()?, format, &mut Output::stdout()?)
         }
-        Format::Coded(Coding::Frames(name)) => decode(name.codec(len_max), |payload, out| {
+        Coding::Frames(name) => decode(name.codec(len_max), |payload, out| {
             hex::encode(payload, out);
             out.push(b'\n');
             true
         }),
-        Format::Coded(Coding::Dlt(form)) => {
+        Coding::Dlt(form) => {
             let mut line = String::new();
             decode(form.format(len_max), move |frame, out| describe(form, frame, &mut line, out))
         }

@@ -8,6 +8,7 @@ use crate::{
     dlt,
     format::{Coding, CodingArgs},
     hex::{self, HexError},
+    http2::{self, LINE_HEAD_LEN_MAX},
     messages::{Cut, Item, Messages},
     stdio::{FdReader, Output, StdioError},
 };
@@ -16,7 +17,9 @@ use crate::{
 ///
 /// Each line of standard input is the payload of one frame, an empty line an
 /// empty payload. As DLT each is a message of one argument: a text, or raw bytes
-/// where they are no text.
+/// where they are no text. As HTTP/2 each line is what `decode` prints of a
+/// frame: `DATA flags 0x01 stream 1 length 4 626f6479`. The exit status is 0
+/// when all was well, 2 after an error, before which the frames are whole.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -37,32 +40,55 @@ fn encode(args: &Args, output: &mut Output) -> Result<(), Box<dyn Error>> {
     match args.format.format {
         Coding::Frames(name) => {
             let codec = name.codec(payload_len_max);
-            encode_lines(payload_len_max, output, |payload, out| append(&codec, payload, out))
+            encode_payloads(payload_len_max, output, |payload, out| append(&codec, payload, out))
         }
         Coding::Dlt(form) => {
             let mut messages = dlt::Messages::new(form);
-            encode_lines(payload_len_max, output, |payload, out| {
+            encode_payloads(payload_len_max, output, |payload, out| {
                 messages.append(payload, out).map_err(Reason::Dlt)
+            })
+        }
+        Coding::Http2 => {
+            let format = args.format.http2();
+            let mut frames = http2::Frames::new(format);
+            // Of 24 bits.
+            let payload_len_max = format.payload_len_max() as usize;
+            encode_lines(LINE_HEAD_LEN_MAX, payload_len_max, output, |line, out| {
+                frames.append(line, out).map_err(Reason::Http2)
             })
         }
     }
 }
 
 /// Appends what `append` makes of each line's payload.
+fn encode_payloads(
+    payload_len_max: usize,
+    output: &mut Output,
+    mut append: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Reason>,
+) -> Result<(), Box<dyn Error>> {
+    let mut payload = Vec::new();
+    encode_lines(0, payload_len_max, output, |line, out| {
+        payload.clear();
+        hex::decode(line, &mut payload).map_err(Reason::Hex)?;
+        append(&payload, out)
+    })
+}
+
+/// Appends what `append` makes of each line, which has the digits of a payload
+/// and at most `head_len_max` bytes before them.
 fn encode_lines(
+    head_len_max: usize,
     payload_len_max: usize,
     output: &mut Output,
     mut append: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Reason>,
 ) -> Result<(), Box<dyn Error>> {
     // Two digits a byte, and the line's end.
-    let line_len_max = 2 * payload_len_max + 2;
+    let line_len_max = head_len_max + 2 * payload_len_max + 2;
     let mut lines = Messages::new(FdReader::stdin()?, Cut::Lines, line_len_max);
-    let mut payload = Vec::new();
     while lines.fill().map_err(StdioError::Input)? {
         while let Some(item) = lines.next() {
             let encoded = match item {
-                Item::Message(line) => payload_of(line, &mut payload)
-                    .and_then(|()| append(&payload, output.gathered())),
+                Item::Message(line) => append(without_end(line), output.gathered()),
                 Item::TooLong { len } | Item::Truncated { received: len, .. } => {
                     Err(Reason::LineTooLong { len, payload_len_max })
                 }
@@ -75,12 +101,9 @@ fn encode_lines(
     Ok(())
 }
 
-/// Reads the payload that `line` stands for.
-fn payload_of(line: &[u8], payload: &mut Vec<u8>) -> Result<(), Reason> {
-    let digits = line.strip_suffix(b"\n").unwrap_or(line);
-    let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
-    payload.clear();
-    hex::decode(digits, payload).map_err(Reason::Hex)
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Appends the frame of a payload.
@@ -105,6 +128,7 @@ enum Reason {
     LineTooLong { len: u64, payload_len_max: usize },
     Encode(EncodeError),
     Dlt(WriteError),
+    Http2(http2::LineError),
 }
 
 impl fmt::Display for LineError {
@@ -118,6 +142,7 @@ impl fmt::Display for LineError {
             }
             Reason::Encode(error) => write!(f, "line {line}: {error}"),
             Reason::Dlt(error) => write!(f, "line {line}: {error}"),
+            Reason::Http2(error) => write!(f, "line {line}: {error}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use forebay::{
         CRC16, Crc16, Crc32Fast, NoChecksum, Xxh3,
         crc::{CRC_16_IBM_3740, Crc, Table},
     },
-    frame::{Cobs, Decode, Encode, EncodeError, Envelope, Prefixed, Resync, Step},
+    frame::{Cobs, Decode, Encode, EncodeError, Envelope, Prefixed, Resync, Step, http2::Http2},
 };
 
 use crate::dlt::Form;
@@ -79,13 +79,20 @@ impl CodingArgs {
     pub(crate) fn payload_len_max(&self) -> usize {
         self.max_len.payload_len_max()
     }
+
+    /// HTTP/2 with that maximum, or the nearest that there is.
+    pub(crate) fn http2(&self) -> Http2 {
+        Http2::new(u32::try_from(self.payload_len_max()).unwrap_or(u32::MAX))
+    }
 }
 
-/// A format of frames, or DLT, whose messages have parts that are told.
+/// A format of frames, or one whose messages have parts that are told: DLT,
+/// HTTP/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     Frames(Name),
     Dlt(Form),
+    Http2,
 }
 
 impl ValueEnum for Coding {
@@ -100,6 +107,7 @@ impl ValueEnum for Coding {
             Self::Frames(Name::FlatstreamXxh3),
             Self::Dlt(Form::File),
             Self::Dlt(Form::Stream),
+            Self::Http2,
         ]
     }
 
@@ -112,6 +120,10 @@ impl ValueEnum for Coding {
             Self::Dlt(Form::Stream) => Some(
                 PossibleValue::new("dlt-stream")
                     .help("AUTOSAR DLT as a daemon sends it to clients"),
+            ),
+            Self::Http2 => Some(
+                PossibleValue::new("http2")
+                    .help("HTTP/2, with or without the client's preface: a line a frame"),
             ),
         }
     }

@@ -15,10 +15,9 @@ use std::{
     time::Instant,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
+use rustix::event::PollFlags;
+
+use crate::interrupt::{self, Waited};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -43,17 +42,17 @@ impl Listener {
         TcpListener::bind(address).map(Self::Tcp)
     }
 
-    /// Accepts a connection, or `None` when there was none before the
-    /// deadline.
-    pub(crate) fn accept(&self, deadline: Option<Instant>) -> io::Result<Option<OwnedFd>> {
-        let ready = match self {
-            Self::Unix { listener, .. } => readable(listener, deadline)?,
-            Self::Tcp(listener) => readable(listener, deadline)?,
+    /// Accepts a connection, or says why there was none.
+    pub(crate) fn accept(&self, deadline: Option<Instant>) -> io::Result<Result<OwnedFd, Waited>> {
+        let fd = match self {
+            Self::Unix { listener, .. } => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
         };
-        if !ready {
-            return Ok(None);
+        match interrupt::wait(Some(fd), PollFlags::IN, deadline)? {
+            Waited::Ready => {}
+            none => return Ok(Err(none)),
         }
-        Ok(Some(match self {
+        Ok(Ok(match self {
             Self::Unix { listener, .. } => listener.accept()?.0.into(),
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
@@ -62,19 +61,6 @@ impl Listener {
                 stream.into()
             }
         }))
-    }
-}
-
-/// Whether `fd` becomes readable before the deadline.
-fn readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], left.as_ref()) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 

@@ -11,6 +11,8 @@ mod doctor;
 mod encode;
 mod format;
 mod hex;
+mod http2;
+mod interrupt;
 mod listener;
 mod messages;
 mod outlet;
@@ -27,9 +29,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use stdio::report;
+
 /// Carries many small messages to one descriptor in few system calls.
 #[derive(Debug, Parser)]
-#[command(name = "forebay", version)]
+#[command(name = "forebay", version, after_help = EXIT_STATUSES)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -37,7 +41,6 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Send messages from threads through rings to a decoder, and compare.
     Demo(demo::Args),
     Send(send::Args),
     Recv(recv::Args),
@@ -49,8 +52,11 @@ enum Command {
     Recover(recover::Args),
 }
 
-/// Exit statuses: 0 all went well, 1 damage or loss was seen, 2 the request
-/// could not be carried out (usage, files, peers).
+/// What the status of every command says.
+const EXIT_STATUSES: &str = "\
+Exit status: 0 all went well, 1 damage or loss was seen, 2 the request could not
+be carried out (usage, files, peers).";
+
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Demo(args) => demo::run(&args),
@@ -63,8 +69,10 @@ fn main() -> ExitCode {
         Command::Decode(args) => decode::run(&args),
         Command::Recover(args) => recover::run(&args),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("forebay: {error}");
+    let status = result.unwrap_or_else(|error| {
+        report!("forebay: {error}");
         ExitCode::from(2)
-    })
+    });
+    interrupt::end();
+    status
 }

@@ -87,10 +87,13 @@ impl<R: Read> Messages<R> {
         if self.ended {
             return Ok(false);
         }
-        self.buffer.copy_within(self.begin..self.end, 0);
-        self.searched -= self.begin;
-        self.end -= self.begin;
-        self.begin = 0;
+        // A message that takes many reads is moved once.
+        if self.begin > 0 {
+            self.buffer.copy_within(self.begin..self.end, 0);
+            self.searched -= self.begin;
+            self.end -= self.begin;
+            self.begin = 0;
+        }
         let free = &mut self.buffer[self.end..][..READ_LEN];
         let len = self.reader.read(free)?;
         self.ended = len == 0;

@@ -1,18 +1,27 @@
 //! The way out of `send` and `relay`: a ring, its drainer, and the peer that
 //! it drains to, one after the other.
 
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    time::{Duration, Instant},
+};
 
 use forebay::Ledger;
 use forebay_linux::SendBuffer;
-use forebay_std::{Drainer, SendError, Sender};
+use forebay_std::{Drained, Drainer, SendError, Sender};
 
 use crate::{
     format::Codec,
+    interrupt,
     peer::{PeerError, Peers, is_vanished},
     stdio::report,
     way::{Backend, Way},
 };
+
+/// How long a peer that takes nothing is waited for between two looks for a
+/// signal.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// How an outlet is made.
 pub(crate) struct Plan {
@@ -58,7 +67,16 @@ impl Outlet {
 
     /// Delivers what is in the ring, to the next peer if need be.
     pub(crate) fn flush(&mut self) -> Result<(), PeerError> {
-        while let Err(error) = self.drainer.flush() {
+        loop {
+            let error = match self.drainer.flush_until(Instant::now() + GLANCE) {
+                // A peer that takes nothing holds a signal up for a while.
+                Ok(Drained::Deadline) if interrupt::is_over() => {
+                    return Err(PeerError::Interrupted);
+                }
+                Ok(Drained::Deadline) => continue,
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
             let again = self.retry && is_vanished(&error);
             let lost = self.peers.lost(error);
             if !again {
@@ -70,7 +88,6 @@ impl Outlet {
             self.drainer.rewind();
             self.grow_buffer()?;
         }
-        Ok(())
     }
 
     /// Asks for the send buffer, and says when the kernel gives less.

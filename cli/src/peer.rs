@@ -5,14 +5,23 @@ use std::{
     fmt,
     fs::OpenOptions,
     io::{self, ErrorKind},
-    net::{TcpStream, ToSocketAddrs},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
-    thread,
     time::{Duration, Instant},
 };
 
+use rustix::{
+    event::PollFlags,
+    io::{Errno, ioctl_fionbio},
+    net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt},
+};
+
 use crate::{
+    interrupt::{self, Waited},
     listener::Listener,
     stdio::{self, report},
     target::Target,
@@ -129,8 +138,9 @@ impl Peers {
 
     fn accept(&self, listener: &Listener, deadline: Option<Instant>) -> Result<OwnedFd, PeerError> {
         match listener.accept(deadline) {
-            Ok(Some(peer)) => Ok(peer),
-            Ok(None) => Err(self.gave_up(None)),
+            Ok(Ok(peer)) => Ok(peer),
+            Ok(Err(Waited::Interrupted)) => Err(PeerError::Interrupted),
+            Ok(Err(_)) => Err(self.gave_up(None)),
             Err(error) => Err(PeerError::Listen { target: self.target.to_string(), error }),
         }
     }
@@ -140,7 +150,7 @@ impl Peers {
         let mut told = false;
         // A peer that comes and goes is as good as none: that pauses too.
         match self.met {
-            Some(met) if met.elapsed() < PAUSE_MAX => self.back_off(deadline),
+            Some(met) if met.elapsed() < PAUSE_MAX => self.back_off(deadline)?,
             _ => self.pause = PAUSE_MIN,
         }
         loop {
@@ -148,6 +158,9 @@ impl Peers {
                 Ok(peer) => return Ok(peer),
                 Err(error) => error,
             };
+            if interrupt::has_come() {
+                return Err(PeerError::Interrupted);
+            }
             let passing = is_absent(&error) || self.met.is_some() && is_vanished(&error);
             if !passing {
                 return Err(PeerError::Connect { target: self.target.to_string(), error });
@@ -159,7 +172,7 @@ impl Peers {
                 report!("waiting for {}: {error}", self.target);
                 told = true;
             }
-            self.back_off(deadline);
+            self.back_off(deadline)?;
         }
     }
 
@@ -172,10 +185,15 @@ impl Peers {
     }
 
     /// Pauses, each time for twice as long, but not past the deadline.
-    fn back_off(&mut self, deadline: Option<Instant>) {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        thread::sleep(left.map_or(self.pause, |left| left.min(self.pause)));
+    fn back_off(&mut self, deadline: Option<Instant>) -> Result<(), PeerError> {
+        let pause = Instant::now() + self.pause;
+        let until = deadline.map_or(pause, |deadline| deadline.min(pause));
         self.pause = (self.pause * 2).min(PAUSE_MAX);
+        match interrupt::wait(None, PollFlags::empty(), Some(until)) {
+            Ok(Waited::Interrupted) => Err(PeerError::Interrupted),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.lost(error)),
+        }
     }
 
     fn gave_up(&self, last: Option<io::Error>) -> PeerError {
@@ -216,15 +234,7 @@ fn open(path: &Path, direction: Direction) -> io::Result<OwnedFd> {
 fn connect_tcp(address: &str, deadline: Option<Instant>) -> io::Result<OwnedFd> {
     let mut last = io::Error::from(ErrorKind::NotFound);
     for address in address.to_socket_addrs()? {
-        let left = deadline.map(|deadline| {
-            // Zero is no timeout that the system takes.
-            deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-        });
-        let stream = match left {
-            None => TcpStream::connect(address),
-            Some(left) => TcpStream::connect_timeout(&address, left),
-        };
-        match stream {
+        match connect_to(address, deadline) {
             // A port of one's own range that nobody listens on may be given to
             // the very socket that connects to it.
             Ok(stream) if stream.local_addr()? == address => {
@@ -241,6 +251,26 @@ fn connect_tcp(address: &str, deadline: Option<Instant>) -> io::Result<OwnedFd> 
     Err(last)
 }
 
+/// Connects until `deadline`, or until a signal comes.
+fn connect_to(address: SocketAddr, deadline: Option<Instant>) -> io::Result<TcpStream> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &address) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS) => {
+            match interrupt::wait(Some(socket.as_fd()), PollFlags::OUT, deadline)? {
+                Waited::Ready => sockopt::socket_error(&socket)??,
+                Waited::Deadline => return Err(ErrorKind::TimedOut.into()),
+                Waited::Interrupted => return Err(ErrorKind::Interrupted.into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    ioctl_fionbio(&socket, false)?;
+    Ok(socket.into())
+}
+
 /// Why there is no peer, or no more.
 #[derive(Debug)]
 pub(crate) enum PeerError {
@@ -252,6 +282,8 @@ pub(crate) enum PeerError {
     Connect { target: String, error: io::Error },
     /// Nobody came in time.
     GaveUp { target: String, waited: Duration, last: Option<io::Error> },
+    /// A signal came first.
+    Interrupted,
     /// What there was cannot be written to or read from, or no more.
     Lost { target: String, error: io::Error },
 }
@@ -268,6 +300,7 @@ impl fmt::Display for PeerError {
                 write!(f, "no peer at {target} for {} seconds", waited.as_secs())?;
                 last.as_ref().map_or(Ok(()), |last| write!(f, ": {last}"))
             }
+            Self::Interrupted => write!(f, "interrupted"),
             Self::Lost { target, error } => write!(f, "{target}: {error}"),
         }
     }

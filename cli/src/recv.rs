@@ -7,6 +7,7 @@ use forebay_std::FrameReader;
 
 use crate::{
     format::FormatArgs,
+    interrupt,
     peer::{Direction, PeerArgs, Peers, Role, is_vanished},
     stdio::{FdReader, Output, StdioError, report},
     target::Target,
@@ -19,10 +20,14 @@ use crate::{
 /// reported on standard error, as `offset N: reason` with the offset from the
 /// peer's first byte, and costs only the damaged frames. The exit status is 0
 /// when all was well, 1 when there was damage, 2 after an error.
+///
+/// SIGINT and SIGTERM end it as the end of the peer does: what has come is
+/// written, the account is printed, and the signal ends the process. A second
+/// one ends it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where from: unix:PATH, tcp:HOST:PORT (port 0 for any), file:PATH, stdio:
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = Target::parser())]
     from: Target,
 
     /// Connect to the peer, instead of waiting for it to connect
@@ -46,6 +51,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     Peers::require(&args.from, &[("--connect", args.connect), ("--keep", args.keep)])?;
+    interrupt::watch()?;
     let role = if args.connect { Role::Connect } else { Role::Listen };
     let mut peers = Peers::new(args.from.clone(), Direction::In, role, args.peer)?;
     let mut output = Output::stdout()?;
@@ -54,6 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         let received = receive(args, peers.next()?, &mut output)?;
         damaged |= received.damaged;
         let again = match received.end {
+            End::Interrupted => false,
             End::Clean => args.keep,
             End::CutShort => args.keep || args.peer.retry,
             End::Failed(error) => {
@@ -81,6 +88,8 @@ struct Received {
 }
 
 enum End {
+    /// By a signal.
+    Interrupted,
     /// Behind a frame.
     Clean,
     /// Inside a frame.
@@ -97,6 +106,11 @@ fn receive(args: &Args, peer: OwnedFd, output: &mut Output) -> Result<Received, 
     let mut end = End::Clean;
     loop {
         match frames.fill() {
+            // Not the end of the peer, so not of its last frame.
+            _ if interrupt::has_come() => {
+                end = End::Interrupted;
+                break;
+            }
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {

@@ -6,6 +6,7 @@ use forebay::{Ledger, frame::Encode, ring::CAPACITY_MAX};
 
 use crate::{
     format::{Codec, FormatArgs},
+    interrupt,
     messages::{Cut, Item, Messages, READ_LEN},
     outlet::{Outlet, Plan},
     peer::{Direction, PeerArgs, Peers, Role},
@@ -21,10 +22,14 @@ use crate::{
 /// messages: `delivered` are those that the kernel has taken whole, `in
 /// flight` those that could not be delivered. The exit status is 0 when every
 /// message was delivered, 1 when some were refused, 2 after an error.
+///
+/// SIGINT and SIGTERM end the input: what has been read is delivered, unless the
+/// peer takes nothing for a second, the account is printed, and the signal ends
+/// the process. A second one ends it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to: unix:PATH, tcp:HOST:PORT, file:PATH (emptied first), stdio:
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = Target::parser())]
     to: Target,
 
     /// Wait for the peer to connect, instead of connecting to it
@@ -58,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         ("--backend uring", uring),
     ];
     Peers::require(&args.to, &sockets)?;
+    interrupt::watch()?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
     let peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
     let mut sending = Sending::new(args, peers)?;

@@ -11,7 +11,9 @@ use std::{
 use forebay::{Progress, Sink};
 use forebay_linux::FdSink;
 use forebay_std::Wait;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::{event::PollFlags, io::Errno};
+
+use crate::interrupt::{self, Waited};
 
 /// So many bytes gather before they are written, unless the input pauses.
 const GATHERED_LEN: usize = 64 * 1024;
@@ -47,7 +49,8 @@ impl fmt::Display for StdioError {
 
 impl Error for StdioError {}
 
-/// Reads any descriptor, and waits for it even if it does not block.
+/// Reads any descriptor, and waits for it even if it does not block. A signal
+/// that is [watched](interrupt::watch) for ends the input.
 #[derive(Debug)]
 pub(crate) struct FdReader(OwnedFd);
 
@@ -59,20 +62,28 @@ impl FdReader {
     pub(crate) fn stdin() -> Result<Self, StdioError> {
         Ok(Self(stdin().map_err(StdioError::Input)?))
     }
+
+    /// Waits until there is something; false when a signal has ended that.
+    fn wait(&self) -> io::Result<bool> {
+        Ok(interrupt::wait(Some(self.0.as_fd()), PollFlags::IN, None)? == Waited::Ready)
+    }
 }
 
 impl Read for FdReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Where signals are watched for, nothing else may be waited in.
+        if interrupt::watched().is_some() && !self.wait()? {
+            return Ok(0);
+        }
         loop {
-            match rustix::io::read(&self.0, &mut *buffer).map_err(io::Error::from) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None) {
-                        Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                        Err(error) => return Err(error.into()),
+            match rustix::io::read(&self.0, &mut *buffer) {
+                Err(Errno::AGAIN) => {
+                    if !self.wait()? {
+                        return Ok(0);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => return result,
+                Err(Errno::INTR) => {}
+                result => return Ok(result?),
             }
         }
     }

@@ -1,6 +1,14 @@
 //! Where frames go to or come from, as named on the command line.
 
-use std::{error::Error, fmt, path::PathBuf, str::FromStr};
+use std::{
+    error::Error,
+    ffi::{OsStr, OsString},
+    fmt,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+};
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 /// A place for frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,24 +23,40 @@ pub(crate) enum Target {
     Stdio,
 }
 
-impl FromStr for Target {
-    type Err = TargetError;
+/// `KIND:PLACE` in its two parts; a place need not be text.
+pub(crate) fn split(text: &OsStr) -> Option<(&str, &OsStr)> {
+    let bytes = text.as_bytes();
+    let colon = bytes.iter().position(|byte| *byte == b':')?;
+    let kind = std::str::from_utf8(&bytes[..colon]).ok()?;
+    Some((kind, OsStr::from_bytes(&bytes[colon + 1..])))
+}
 
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        let unknown = || TargetError::Unknown(text.to_owned());
-        let (kind, place) = text.split_once(':').ok_or_else(unknown)?;
-        match (kind, place) {
-            ("unix" | "file", "") => Err(TargetError::NoPath(text.to_owned())),
-            ("unix", path) => Ok(Self::Unix(path.into())),
-            ("file", path) => Ok(Self::File(path.into())),
-            ("tcp", address) => match address.rsplit_once(':') {
-                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                    Ok(Self::Tcp(address.to_owned()))
+impl Target {
+    /// For the command line.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|text: OsString| Self::parse(&text))
+    }
+
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, TargetError> {
+        let shown = || text.to_string_lossy().into_owned();
+        let Some((kind, place)) = split(text) else { return Err(TargetError::Unknown(shown())) };
+        match kind {
+            "unix" | "file" if place.is_empty() => Err(TargetError::NoPath(shown())),
+            "unix" => Ok(Self::Unix(place.into())),
+            "file" => Ok(Self::File(place.into())),
+            "tcp" => {
+                match place.to_str().and_then(|address| Some((address, address.rsplit_once(':')?)))
+                {
+                    Some((address, (host, port)))
+                        if !host.is_empty() && port.parse::<u16>().is_ok() =>
+                    {
+                        Ok(Self::Tcp(address.to_owned()))
+                    }
+                    _ => Err(TargetError::Address(shown())),
                 }
-                _ => Err(TargetError::Address(text.to_owned())),
-            },
-            ("stdio", "") => Ok(Self::Stdio),
-            _ => Err(unknown()),
+            }
+            "stdio" if place.is_empty() => Ok(Self::Stdio),
+            _ => Err(TargetError::Unknown(shown())),
         }
     }
 }
@@ -80,7 +104,7 @@ mod tests {
     #[test]
     fn targets_are_named_as_they_are_shown() {
         for text in ["unix:a:b", "tcp:host:0", "tcp:[::1]:65535", "file:/dev/null", "stdio:"] {
-            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+            assert_eq!(Target::parse(text.as_ref()).unwrap().to_string(), text);
         }
     }
 
@@ -88,13 +112,13 @@ mod tests {
     fn what_is_no_target_is_told_with_what_is_missing() {
         use TargetError::{Address, NoPath, Unknown};
         for text in ["", "unix", "udp:host:1", "stdio:x"] {
-            assert_eq!(text.parse::<Target>(), Err(Unknown(text.to_owned())));
+            assert_eq!(Target::parse(text.as_ref()), Err(Unknown(text.to_owned())));
         }
         for text in ["unix:", "file:"] {
-            assert_eq!(text.parse::<Target>(), Err(NoPath(text.to_owned())));
+            assert_eq!(Target::parse(text.as_ref()), Err(NoPath(text.to_owned())));
         }
         for text in ["tcp:", "tcp:host", "tcp::1", "tcp:host:", "tcp:host:65536"] {
-            assert_eq!(text.parse::<Target>(), Err(Address(text.to_owned())));
+            assert_eq!(Target::parse(text.as_ref()), Err(Address(text.to_owned())));
         }
     }
 }

@@ -63,7 +63,26 @@ use crc::{Crc, NoTable, Table};
 /// # Ok::<(), forebay::frame::EncodeError>(())
 /// ```
 pub trait Checksum {
-    /// How many bytes the value takes on the wire, 0 to 8.
+    /// How many bytes the value takes on the wire, 0 to 8. Frames with more do
+    /// not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// use forebay::checksum::Checksum;
+    /// use forebay::frame::{Cobs, Encode};
+    ///
+    /// #[derive(Clone, Copy)]
+    /// struct Long;
+    ///
+    /// impl Checksum for Long {
+    ///     const LEN: usize = 16;
+    ///
+    ///     fn compute(&self, _parts: &[&[u8]]) -> u64 {
+    ///         0
+    ///     }
+    /// }
+    ///
+    /// let _ = Cobs::new(64, Long).encode(b"payload", &mut [0; 100]);
+    /// ```
     const LEN: usize;
 
     /// Computes the checksum of the concatenation of `parts`.
@@ -223,6 +242,13 @@ impl Checksum for Xxh3 {
         }
         hasher.digest()
     }
+}
+
+/// The bytes of a checksum, in which a `u64` has room.
+#[inline]
+pub(crate) const fn len_of<C: Checksum>() -> usize {
+    const { assert!(C::LEN <= 8, "a checksum has at most 8 bytes") };
+    C::LEN
 }
 
 /// Cuts a computed value to the bytes that travel.

@@ -46,15 +46,16 @@
 //!
 //! # Implementation
 //!
-//! The buffer is four spans; each boundary only moves right, until
-//! [`free`](Decoder::free) moves all of them to the front together:
+//! What has been received waits in a buffer of three spans (`receive.rs`). A
+//! fourth boundary lies within what waits: how far the format has looked.
 //!
 //! ```text
 //!   0          consumed          validated          received          len
 //!   | given back  | looked at, in order | not looked at | free          |
 //! ```
 //!
-//! Invariant: `consumed <= validated <= received <= buffer.len()`, and while
+//! Invariant: `consumed <= validated <= received <= buffer.len()`, where
+//! `validated` is kept as its distance `seen` from `consumed`; and while
 //! nothing is being discarded the frame at `consumed` fits the buffer, since a
 //! format refuses a length over its maximum before it waits for one.
 
@@ -63,7 +64,11 @@ mod source;
 
 use core::{error::Error, fmt, ops::Range};
 
-use crate::frame::{Decode, Reason, Resync, Step};
+pub use crate::receive::BufferTooShort;
+use crate::{
+    frame::{Decode, Reason, Resync, Step},
+    receive::Receive,
+};
 
 /// A buffer and the place in it up to which a stream has been decoded.
 ///
@@ -71,20 +76,17 @@ use crate::frame::{Decode, Reason, Resync, Step};
 #[derive(Debug)]
 pub struct Decoder<F, B> {
     format: F,
-    buffer: B,
-    consumed: usize,
-    validated: usize,
-    received: usize,
-    /// Bytes from `consumed` that are needed before another look, at least one.
+    input: Receive<B>,
+    /// Bytes that wait and have been looked at.
+    seen: usize,
+    /// Bytes that must wait before another look, at least one.
     needed: usize,
-    /// Offset in the stream of the buffer's first byte.
-    base: u64,
     trust: Trust,
     ended: bool,
     counts: DecoderCounts,
 }
 
-/// What is known of the byte at `consumed`.
+/// What is known of the first byte that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     /// A frame begins there.
@@ -144,25 +146,6 @@ pub struct DecoderCounts {
     pub bytes_lost: u64,
 }
 
-/// A buffer shorter than the longest frame of its format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct BufferTooShort {
-    /// [`Decode::frame_len_max`] of the format, in bytes.
-    pub needed: usize,
-    /// The buffer's length in bytes.
-    pub given: usize,
-}
-
-impl fmt::Display for BufferTooShort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { needed, given } = self;
-        write!(f, "a frame may take {needed} bytes, the buffer has {given}")
-    }
-}
-
-impl Error for BufferTooShort {}
-
 impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     /// A decoder at the beginning of a stream.
     ///
@@ -170,18 +153,12 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     ///
     /// [`BufferTooShort`] when the longest frame would not fit.
     pub fn new(format: F, buffer: B) -> Result<Self, BufferTooShort> {
-        let (needed, given) = (format.frame_len_max(), buffer.as_ref().len());
-        if given < needed {
-            return Err(BufferTooShort { needed, given });
-        }
+        let input = Receive::new(buffer, format.frame_len_max())?;
         Ok(Self {
             format,
-            buffer,
-            consumed: 0,
-            validated: 0,
-            received: 0,
+            input,
+            seen: 0,
             needed: 1,
-            base: 0,
             trust: Trust::InSync,
             ended: false,
             counts: DecoderCounts::default(),
@@ -194,15 +171,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     /// Moves what is not consumed yet to the front of the buffer: after the
     /// frames have been taken that is a part of one frame at most.
     pub fn free(&mut self) -> &mut [u8] {
-        if self.consumed > 0 {
-            self.buffer.as_mut().copy_within(self.consumed..self.received, 0);
-            self.validated -= self.consumed;
-            self.received -= self.consumed;
-            self.base += self.consumed as u64;
-            self.consumed = 0;
-        }
-        self.invariants();
-        &mut self.buffer.as_mut()[self.received..]
+        self.input.free()
     }
 
     /// Says that the first `len` bytes of [`free`](Decoder::free) have been
@@ -212,10 +181,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     ///
     /// If `len` is more than was free.
     pub fn received(&mut self, len: usize) {
-        let free = self.buffer.as_ref().len() - self.received;
-        assert!(len <= free, "{len} bytes received into {free} free ones");
-        self.received += len;
-        self.invariants();
+        self.input.received(len);
     }
 
     /// Says that the stream has ended: a frame that is still incomplete is
@@ -237,7 +203,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Damage> {
         // The usual case alone, so that it is short where it is used.
         let mut step = None;
-        if self.trust == Trust::InSync && self.received - self.consumed >= self.needed {
+        if self.trust == Trust::InSync && self.input.len() >= self.needed {
             match self.look() {
                 Step::Frame { payload, frame_len } => {
                     let found = self.found(payload, frame_len);
@@ -253,12 +219,12 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
         }
     }
 
-    /// Takes the next frame in every case; `step` is what stands at `consumed`
+    /// Takes the next frame in every case; `step` is what stands at the front
     /// where that is known.
     #[inline(never)]
     fn next_found(&mut self, mut step: Option<Step>) -> Result<Option<Found>, Damage> {
         loop {
-            let len = self.received - self.consumed;
+            let len = self.input.len();
             if len == 0 {
                 return Ok(None);
             }
@@ -284,7 +250,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
                     }
                 }
                 Step::Incomplete { needed } => {
-                    self.validated = self.received;
+                    self.seen = len;
                     self.needed = needed.max(1);
                     self.invariants();
                     return Ok(None);
@@ -304,27 +270,26 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
         self.look()
     }
 
-    /// What stands at `consumed`, before `received`.
+    /// What stands at the front of what waits.
     #[inline]
     fn look(&mut self) -> Step {
-        let seen = self.validated - self.consumed;
-        let input = &mut self.buffer.as_mut()[self.consumed..self.received];
-        self.format.decode(input, seen)
+        self.format.decode(self.input.waiting_mut(), self.seen)
     }
 
     /// Consumes a frame.
     #[inline]
     fn found(&mut self, payload: Range<usize>, frame_len: usize) -> Found {
-        let (begin, offset) = (self.consumed, self.offset());
-        self.consume(frame_len);
+        let offset = self.offset();
+        let payload = self.input.consume_with(frame_len, payload);
+        self.look_anew();
         self.counts.frames += 1;
-        Found { payload: begin + payload.start..begin + payload.end, offset, frame_len }
+        Found { payload, offset, frame_len }
     }
 
     #[inline]
     fn frame(&self, found: Found) -> Frame<'_> {
         let Found { payload, offset, frame_len } = found;
-        Frame { payload: &self.buffer.as_ref()[payload], offset, frame_len }
+        Frame { payload: self.input.part(payload), offset, frame_len }
     }
 
     /// Whether the decoder is searching for the next frame. At the end of a
@@ -343,14 +308,19 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     /// The offset in the stream of the first byte that is not consumed.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.base + self.consumed as u64
+        self.input.offset()
     }
 
     #[inline]
     fn consume(&mut self, len: usize) {
-        self.consumed += len;
-        self.validated = self.consumed;
-        self.needed = 1;
+        self.input.consume(len);
+        self.look_anew();
+    }
+
+    /// Nothing is known of what waits.
+    #[inline]
+    fn look_anew(&mut self) {
+        (self.seen, self.needed) = (0, 1);
         self.invariants();
     }
 
@@ -375,7 +345,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     /// Searches for the next frame; whether there are bytes left to look at.
     #[cold]
     fn search(&mut self) -> bool {
-        let input = &self.buffer.as_ref()[self.consumed..self.received];
+        let input = self.input.waiting();
         let left = input.len();
         let (mut skip, trust) = match self.format.resync(input) {
             Resync::Skip(skip) => (skip, Trust::Lost),
@@ -393,9 +363,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
 
     #[inline]
     fn invariants(&self) {
-        debug_assert!(self.consumed <= self.validated);
-        debug_assert!(self.validated <= self.received);
-        debug_assert!(self.received <= self.buffer.as_ref().len());
+        debug_assert!(self.seen <= self.input.len());
     }
 }
 

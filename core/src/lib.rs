@@ -79,7 +79,7 @@
 //! | `defmt` | `defmt::Format` for every error and counter |
 //! | `portable-atomic` | many producers and `Ring::split_once` on targets without compare-and-swap, by a backend of that crate that the program chooses |
 //! | `critical-section` | the same by the crate `critical-section` |
-//! | `std` | run-time detection of processor features for `crc32fast` |
+//! | `std` | `alloc`, and run-time detection of processor features for `crc32fast` |
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,6 +100,7 @@ mod ledger;
 #[doc = include_str!("microcontroller.md")]
 pub mod microcontroller {}
 pub mod pump;
+mod receive;
 pub mod recover;
 pub mod ring;
 pub mod sink;

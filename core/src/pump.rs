@@ -330,6 +330,31 @@ where
         Ok(lane)
     }
 
+    /// As [`add_lane`](Pump::add_lane), as the lane of this number: one that is
+    /// [finished](Pump::lane_is_finished), or the next that there has not been
+    /// yet. For those who keep something of their own beside each lane.
+    ///
+    /// # Errors
+    ///
+    /// The consumer back when the lane is not free.
+    pub fn set_lane(
+        &mut self,
+        lane: usize,
+        mut consumer: Consumer<'r>,
+        priority: u8,
+    ) -> Result<(), Consumer<'r>> {
+        if lane > self.lanes.len() || !self.lane_is_finished(lane) {
+            return Err(consumer);
+        }
+        consumer.release(0);
+        let new = Lane::new(consumer, priority);
+        match self.lanes.get_mut(lane) {
+            Some(old) => *old = new,
+            None => self.lanes.push(new).map_err(|new| new.consumer)?,
+        }
+        Ok(())
+    }
+
     /// Takes committed records into the batch and lends what is to be
     /// written, oldest first; no slices when there is nothing.
     ///
@@ -532,17 +557,18 @@ where
     /// Whether frames of a lane are in the batch.
     fn has_in_batch(&self, lane: usize) -> bool {
         if LANES == 1 {
-            return self.stage.frames() > 0;
+            return lane == 0 && self.stage.frames() > 0;
         }
         self.runs.iter().any(|cargo| cargo == Cargo::Record(lane))
     }
 
     /// What has been delivered of one lane, and what could not be; nothing when
-    /// there is no such lane. A lane that is given to another ring begins anew.
+    /// there is no such lane. A lane that is given to another ring begins anew;
+    /// but a pump of one lane has one ledger for all the rings that it had.
     #[must_use]
     pub fn lane_ledger(&self, lane: usize) -> Ledger {
         if LANES == 1 {
-            return self.ledger;
+            return if lane == 0 { self.ledger } else { Ledger::default() };
         }
         self.lanes.get(lane).map(Lane::ledger).unwrap_or_default()
     }

@@ -68,8 +68,8 @@
 //! do not depend on how the stream was chunked. The time for a damaged byte is
 //! at most that of a checksum over the longest frame.
 //!
-//! Invariant: `consumed <= received <= buffer.len()`. While `lost` is set, all
-//! bytes from its beginning to `consumed` are no frames.
+//! Invariant: while `lost` is set, all bytes from its beginning to the first
+//! that waits (`receive.rs`) are no frames.
 
 mod window;
 
@@ -80,6 +80,7 @@ pub use crate::decoder::{BufferTooShort, Frame};
 use crate::{
     checksum::Checksum,
     frame::{Prefixed, Reason},
+    receive::Receive,
 };
 
 /// Room for a chain of short frames behind two long ones.
@@ -132,11 +133,7 @@ impl fmt::Display for Damaged {
 #[derive(Debug)]
 pub struct Recovery<C, B> {
     format: Prefixed<C>,
-    buffer: B,
-    consumed: usize,
-    received: usize,
-    /// Offset in the stream of the buffer's first byte.
-    base: u64,
+    input: Receive<B>,
     ended: bool,
     /// Where the damage began whose end is searched for, and what it is.
     lost: Option<(u64, Reason)>,
@@ -155,25 +152,14 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
     ///
     /// [`BufferTooShort`] when the buffer is shorter than [`buffer_len_min`].
     pub fn new(format: Prefixed<C>, buffer: B) -> Result<Self, BufferTooShort> {
-        let (needed, given) = (window_len(&format), buffer.as_ref().len());
-        if given < needed {
-            return Err(BufferTooShort { needed, given });
-        }
-        let (consumed, received, base, ended, lost) = (0, 0, 0, false, None);
-        Ok(Self { format, buffer, consumed, received, base, ended, lost })
+        let input = Receive::new(buffer, window_len(&format))?;
+        Ok(Self { format, input, ended: false, lost: None })
     }
 
     /// The free part of the buffer, to receive into; never empty after
     /// [`next_piece`](Recovery::next_piece) has answered `None`.
     pub fn free(&mut self) -> &mut [u8] {
-        if self.consumed > 0 {
-            self.buffer.as_mut().copy_within(self.consumed..self.received, 0);
-            self.received -= self.consumed;
-            self.base += self.consumed as u64;
-            self.consumed = 0;
-        }
-        self.invariants();
-        &mut self.buffer.as_mut()[self.received..]
+        self.input.free()
     }
 
     /// Says that the first `len` bytes of [`free`](Recovery::free) have been
@@ -183,10 +169,7 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
     ///
     /// If `len` is more than was free.
     pub fn received(&mut self, len: usize) {
-        let free = self.buffer.as_ref().len() - self.received;
-        assert!(len <= free, "{len} bytes received into {free} free ones");
-        self.received += len;
-        self.invariants();
+        self.input.received(len);
     }
 
     /// Says that the stream has ended.
@@ -199,7 +182,7 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
     pub fn next_piece(&mut self) -> Option<Piece<'_>> {
         Some(match self.pass()? {
             Passed::Frame { payload, offset, frame_len } => {
-                Piece::Frame(Frame { payload: &self.buffer.as_ref()[payload], offset, frame_len })
+                Piece::Frame(Frame { payload: self.input.part(payload), offset, frame_len })
             }
             Passed::Damaged(damaged) => Piece::Damaged(damaged),
         })
@@ -225,9 +208,8 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
             }
             match window.front() {
                 Front::Frame { frame_len, payload_begin, payload_end } => {
-                    let (begin, offset) = (self.consumed, self.offset());
-                    self.consume(frame_len);
-                    let payload = begin + payload_begin..begin + payload_end;
+                    let (offset, payload) = (self.offset(), payload_begin..payload_end);
+                    let payload = self.input.consume_with(frame_len, payload);
                     return Some(Passed::Frame { payload, offset, frame_len });
                 }
                 Front::Wait => return None,
@@ -242,16 +224,16 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
                 }
                 Front::Resolved { reason, at } => {
                     self.lost = Some((self.offset(), reason));
-                    self.consume(at);
+                    self.input.consume(at);
                     return self.end_damage();
                 }
             }
         }
     }
 
-    /// What may be looked at from `consumed` on.
+    /// What may be looked at of what waits.
     fn window(&self) -> Window<'_, C> {
-        let bytes = &self.buffer.as_ref()[self.consumed..self.received];
+        let bytes = self.input.waiting();
         let len = bytes.len().min(window_len(&self.format));
         let ended = self.ended && len == bytes.len();
         Window { format: &self.format, bytes: &bytes[..len], ended }
@@ -259,12 +241,7 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
 
     fn follow(&mut self, found: Found) {
         let (Found::At(len) | Found::Nothing(len)) = found;
-        self.consume(len);
-    }
-
-    fn consume(&mut self, len: usize) {
-        self.consumed += len;
-        self.invariants();
+        self.input.consume(len);
     }
 
     fn end_damage(&mut self) -> Option<Passed> {
@@ -273,11 +250,6 @@ impl<C: Checksum, B: AsRef<[u8]> + AsMut<[u8]>> Recovery<C, B> {
     }
 
     fn offset(&self) -> u64 {
-        self.base + self.consumed as u64
-    }
-
-    fn invariants(&self) {
-        debug_assert!(self.consumed <= self.received);
-        debug_assert!(self.received <= self.buffer.as_ref().len());
+        self.input.offset()
     }
 }

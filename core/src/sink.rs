@@ -102,6 +102,20 @@ impl<W: embedded_io::Write> EmbeddedIo<W> {
         Self { writer }
     }
 
+    /// Borrows the writer, to flush or to mend it; what it was given is not
+    /// flushed by a pump.
+    ///
+    /// ```
+    /// # let mut wire = [0; 8];
+    /// # let mut sink = forebay::sink::EmbeddedIo::new(&mut wire[..]);
+    /// use embedded_io::Write;
+    /// sink.writer_mut().flush()?;
+    /// # Ok::<(), embedded_io::SliceWriteError>(())
+    /// ```
+    pub const fn writer_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
     /// Gives the writer back.
     pub fn into_inner(self) -> W {
         self.writer

@@ -10,7 +10,7 @@ mod support;
 use forebay::Decoder;
 use forebay::checksum::crc::{self, Crc, Table};
 use forebay::checksum::{CRC32, CRC32C, CRC64, Checksum, Crc32};
-use forebay::frame::{Cobs, Decode, Encode, Prefixed, Reason};
+use forebay::frame::{Cobs, Cover, Decode, Encode, Prefixed, Reason};
 use support::random::Random;
 
 const TRIALS: u32 = 2000;
@@ -161,11 +161,15 @@ fn each_payload<F: Decode>(
 
 const COBS: Cobs<Crc32> = Cobs::new(PAYLOAD_LEN, CRC32);
 const NATIVE: Prefixed<Crc32> = Prefixed::native(PAYLOAD_LEN, CRC32);
+/// The same with lengths of one or two bytes.
+const VARINT: Prefixed<Crc32, true> =
+    Prefixed::varint(4 * PAYLOAD_LEN).head_check().cover(Cover::HeadAndPayload).checksum(CRC32);
 
 #[test]
 fn a_flipped_bit() {
     trials("cobs-crc32", COBS, Damage::Flip).assert_own_frames_only("cobs-crc32");
     trials("native-crc32", NATIVE, Damage::Flip).assert_own_frames_only("native-crc32");
+    trials("varint-crc32", VARINT, Damage::Flip).assert_own_frames_only("varint-crc32");
     let roomy = Prefixed::native(1 << 20, CRC32);
     trials("native-crc32, 1 MiB", roomy, Damage::Flip)
         .assert_own_frames_only("native-crc32, 1 MiB");

@@ -139,7 +139,12 @@ fn streams_of_12_bytes_in_every_chunking() {
 
 #[test]
 fn longer_streams_in_every_one_and_two_cuts() {
-    let members = [members::native(20), members::flatstream(20), members::cobs_crc32(20)];
+    let members = [
+        members::native(20),
+        members::native_varint(200),
+        members::flatstream(20),
+        members::cobs_crc32(20),
+    ];
     for mut bench in members.into_iter().map(Bench::new) {
         let whole = bench.frames(&[b"it fills", b"", b"\0in\0\0bits", b"and draws"]);
         bench.check_one_and_two_cuts(&whole);
@@ -304,14 +309,14 @@ proptest! {
     /// Any member, any damage: the decoder and the oracle agree to the byte.
     #[test]
     fn random_streams(
-        member in 0_usize..327,
+        member in 0_usize..407,
         payload_len_max in prop_oneof![0_usize..40, Just(300)],
         payloads in payloads(),
         harms in vec(Harm::any(), 0..4),
         seed in any::<u64>(),
     ) {
         let mut members = members::all(payload_len_max);
-        prop_assert_eq!(members.len(), 327);
+        prop_assert_eq!(members.len(), 407);
         let mut bench = Bench::new(members.swap_remove(member));
         // Payloads over the maximum go out too, as another sender's would.
         let width_max = |payload: &&Vec<u8>| payload.len() <= 255 || member >= 80;

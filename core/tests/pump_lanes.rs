@@ -252,3 +252,29 @@ fn lanes_are_added_and_refused() {
     assert_eq!(pump.fill()[..], [b"c1"]);
     assert!(!pump.is_finished());
 }
+
+/// As those of several lanes, but that its ledger is the whole pump's.
+#[test]
+fn the_one_lane_of_a_pump() {
+    let mut rings: [Ring<64>; 2] = Default::default();
+    let [first, second] = &mut rings;
+    let mut pump: Pump<_, _, 1> = Pump::new(Plain, [0; 100]);
+    assert!(pump.lane_is_finished(0) && pump.lane_is_finished(1));
+    let (mut a, consumer) = first.split();
+    assert_eq!(pump.add_lane(consumer, 0).unwrap(), 0);
+    a.push(b"a1").unwrap();
+    drop(a);
+    let (mut b, consumer) = second.split();
+    assert_eq!(pump.fill()[..], [b"a1"]);
+    let refused = pump.add_lane(consumer, 9).unwrap_err();
+    assert!(!pump.lane_is_finished(0));
+    assert!(pump.lane_is_finished(1), "there is none");
+    assert_eq!(pump.wrote(2), Ok(1));
+    assert_eq!((pump.lane_ledger(0).delivered, pump.lane_ledger(1).delivered), (1, 0));
+
+    assert_eq!(pump.add_lane(refused, 9).unwrap(), 0);
+    b.push(b"b1").unwrap();
+    assert_eq!(pump.fill()[..], [b"b1"]);
+    assert_eq!(pump.wrote(2), Ok(1));
+    assert_eq!(pump.lane_ledger(0).delivered, 2);
+}

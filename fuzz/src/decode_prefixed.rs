@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) {
     let pieces = input.len();
     let pieces = input.bytes(pieces);
     let stream = input.0;
-    match choice % 10 {
+    match choice % 13 {
         0 => check(Prefixed::native(64, CRC32), stream, pieces),
         1 => check(Prefixed::native(3, NoChecksum), stream, pieces),
         2 => check(Prefixed::native(1 << 16, CRC16), stream, pieces),
@@ -31,6 +31,13 @@ pub fn run(data: &[u8]) {
             let format = Prefixed::new(Width::U64, 40).order(Order::Big).head_check();
             check(format.checksum(CRC64), stream, pieces)
         }
-        _ => check(Prefixed::new(Width::U64, 40), stream, pieces),
+        9 => check(Prefixed::new(Width::U64, 40), stream, pieces),
+        10 => check(Prefixed::varint(300), stream, pieces),
+        11 => check(Prefixed::varint(1 << 14).checksum(CRC16), stream, pieces),
+        _ => {
+            let format = Prefixed::varint(200).head_check();
+            let format = format.place(Place::BeforePayload).cover(Cover::HeadAndPayload);
+            check(format.checksum(CRC32), stream, pieces)
+        }
     };
 }

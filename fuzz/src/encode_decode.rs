@@ -14,7 +14,7 @@ use crate::stream::{Event, check};
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    match input.byte() % 8 {
+    match input.byte() % 9 {
         0 => round_trip(Prefixed::native(255, CRC32), false, input),
         1 => round_trip(Prefixed::flatstream(255).checksum(CRC16), false, input),
         2 => {
@@ -26,7 +26,8 @@ pub fn run(data: &[u8]) {
         4 => round_trip(Cobs::new(255, CRC32), true, input),
         5 => round_trip(Cobs::new(255, CRC16), true, input),
         6 => round_trip(Cobs::new(255, CRC64), true, input),
-        _ => round_trip(Cobs::new(255, NoChecksum), true, input),
+        7 => round_trip(Cobs::new(255, NoChecksum), true, input),
+        _ => round_trip(Prefixed::varint(255).checksum(CRC32), false, input),
     }
 }
 

@@ -1,4 +1,4 @@
-//! forebay on Linux: a sink for any descriptor, and socket send buffers.
+//! forebay on Linux: sinks for any descriptor, socket send buffers, files.
 //!
 //! ```
 //! use std::os::unix::net::UnixStream;
@@ -36,16 +36,20 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod datagram;
 pub mod dlt;
 mod fd_sink;
 pub mod file;
+mod forward;
 pub mod probe;
 mod send_buffer;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unsent;
 pub mod uring;
+mod writable;
 
 pub use fd_sink::{FdSink, FdSinkCounts, Kind, PIPE_BUF};
+pub use forward::{FileEnded, forward, send_file};
 pub use send_buffer::{AutoTune, SendBuffer};
 pub use unsent::unsent;

@@ -191,6 +191,7 @@ fn unsent_counts_what_a_unix_peer_has_not_read() {
     for _ in 0..10 {
         sink.write(&[&[7; 1000]]).unwrap();
         let now = unsent(sink.fd()).unwrap();
+        assert_eq!(sink.unsent().unwrap(), now);
         assert!(now >= last + 1000, "{now} after {last}");
         last = now;
     }

@@ -7,20 +7,27 @@ use std::{
     env,
     fs::{self, OpenOptions},
     io::{self, Read},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixDatagram, UnixStream},
+    },
     process::{Command, Output},
     thread,
     time::Instant,
 };
 
 use common::{FORMAT, Scratch, messages, watchdog, wire_of};
-use forebay_linux::{AutoTune, FdSink, FdSinkCounts};
+use forebay_linux::{
+    AutoTune, FdSink, FdSinkCounts,
+    datagram::{DatagramReader, DatagramSink, Each},
+};
 use forebay_std::{
     Drainer, FrameReader,
     forebay::{
         Progress, Sink,
         checksum::{CRC32, Crc32},
-        frame::Prefixed,
+        frame::{Plain, Prefixed},
     },
 };
 use rustix::{net::sockopt, pipe::fcntl_setpipe_size};
@@ -294,5 +301,92 @@ fn flatstream_takes_few_calls_both_ways() {
         println!("{kind}: {COUNT} messages, {sent} calls out, {read} calls in");
         assert!((1..=most).contains(&sent), "{kind}: {sent} calls of {COUNT} messages");
         assert!((1..=COUNT / 64).contains(&read), "{kind}: {read} reads");
+    }
+}
+
+const DATAGRAMS: u32 = 500;
+
+/// Sends datagrams through a socket and receives them, and says what it has
+/// counted. Run by the test below, under `strace`.
+#[test]
+#[ignore = "a part of another test"]
+fn traced_datagrams() {
+    let (near, far) = UnixDatagram::pair().unwrap();
+    let mut drainer = Drainer::new(Each::new(Plain, 100), DatagramSink::new(near));
+    let mut sender = drainer.sender(1 << 20).unwrap();
+    (0..DATAGRAMS).for_each(|number| sender.send(&number.to_le_bytes()).unwrap());
+    let mut datagrams = DatagramReader::new(far, 100);
+    let mut number = 0_u32;
+    while number < DATAGRAMS {
+        drainer.run_until(Instant::now()).unwrap();
+        datagrams.fill().unwrap();
+        while let Some(datagram) = datagrams.next_datagram() {
+            assert_eq!(datagram.unwrap(), number.to_le_bytes());
+            number += 1;
+        }
+    }
+    let counts = drainer.sink().counts();
+    println!("\ncounts {} {} {}", counts.calls, counts.interrupted, datagrams.calls());
+}
+
+/// As many calls as are counted, few of them, and each that a signal interrupts
+/// is made again.
+#[test]
+fn datagrams_take_few_calls_both_ways() {
+    let _held = watchdog("strace");
+    for inject in ["", "error=EINTR:when=1+3"] {
+        let inject = if inject.is_empty() {
+            "trace=sendmmsg,recvmmsg".into()
+        } else {
+            format!("inject=sendmmsg,recvmmsg:{inject}")
+        };
+        let options = ["-e", "trace=sendmmsg,recvmmsg,sendmsg,recvmsg", "-e", &inject];
+        let Some((stdout, trace)) = strace("traced_datagrams", "", &options) else { return };
+        let line = stdout.lines().find_map(|line| line.strip_prefix("counts ")).unwrap();
+        let counts: Vec<usize> = line.split(' ').map(|count| count.parse().unwrap()).collect();
+        let [sends, interrupted, receives] = counts[..] else { panic!("{line}") };
+        assert_eq!(
+            (count(&trace, "sendmmsg"), count(&trace, "recvmmsg")),
+            (sends as u64, receives as u64)
+        );
+        assert_eq!((count(&trace, "sendmsg"), count(&trace, "recvmsg")), (0, 0));
+        assert_eq!(interrupted > 0, inject.contains("EINTR"), "{line}");
+        assert!(sends.max(receives) * 8 <= 3 * DATAGRAMS as usize, "{line}");
+    }
+}
+
+/// Writes to a TCP socket through a corked sink, twice with more to come. Run by
+/// the test below, under `strace`.
+#[test]
+#[ignore = "a part of another test"]
+fn traced_cork() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _far = listener.accept().unwrap();
+    let sink = FdSink::new(near).unwrap().cork().unwrap();
+    let mut drainer = Drainer::with_batch_len(1000, FORMAT, sink);
+    let mut sender = drainer.sender(1 << 16).unwrap();
+    for _ in 0..3 {
+        (0..3).for_each(|_| sender.send(&[7; 600]).unwrap());
+        drainer.flush().unwrap();
+        // Nothing has been held back since.
+        drainer.flush().unwrap();
+    }
+}
+
+/// Each write says that there is more; one call a flush says that there is not.
+#[test]
+fn a_corked_sink_lets_go_once_a_flush() {
+    let _held = watchdog("strace");
+    let options = ["-e", "trace=sendmsg,setsockopt"];
+    let Some((_, trace)) = strace("traced_cork", "", &options) else { return };
+    let lines: Vec<&str> = trace
+        .lines()
+        .filter(|line| line.contains("sendmsg(") || line.contains("TCP_CORK"))
+        .collect();
+    assert_eq!(lines.len(), 3 * 4, "{trace}");
+    for flush in lines.chunks(4) {
+        assert!(flush[..3].iter().all(|line| line.contains("MSG_MORE")), "{trace}");
+        assert!(flush[3].contains("TCP_CORK, [0]"), "{trace}");
     }
 }

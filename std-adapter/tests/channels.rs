@@ -10,12 +10,16 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use common::{FORMAT, far, gated::Gated, message, names, payloads, watchdog};
 use forebay_std::{
     ChannelId, Drained, Drainer, NoLane, SENDERS_MAX, Sender, SenderError, WriteSink,
-    forebay::{Ledger, frame::Plain},
+    forebay::{
+        Ledger,
+        frame::{Encode, Plain, Prefixed},
+    },
 };
 
 /// Threads come, make a sender of their own, send and go, many more than there
@@ -118,6 +122,39 @@ fn lanes_run_out_and_come_back() {
     let channels = drainer.channels();
     assert_eq!(channels.len(), SENDERS_MAX);
     assert!(channels.iter().all(|counts| ids.contains(&counts.channel)));
+}
+
+/// Lanes whose last messages left without a write: one that no frame can carry,
+/// and an empty one that is its own frame.
+#[test]
+fn lanes_that_end_without_a_write_come_back() {
+    fn comes_back<F: Encode>(format: F, last: &[u8]) {
+        let mut drainer = Drainer::new(format, WriteSink::new(Vec::new()));
+        let registrar = drainer.registrar();
+        let mut senders: Vec<Sender> =
+            (0..SENDERS_MAX).map(|_| registrar.sender(64).unwrap()).collect();
+        drainer.flush().unwrap();
+        senders.swap_remove(7).send(last).unwrap();
+        drainer.flush().unwrap();
+        assert_eq!(drainer.counts().writes, 0);
+        registrar.sender(64).unwrap();
+    }
+    comes_back(Prefixed::flatstream(8), &[0; 9]);
+    comes_back(Plain, b"");
+}
+
+/// A lane whose last message left with the write at which the time was over.
+#[test]
+fn a_lane_that_ends_with_the_deadline_comes_back() {
+    let mut drainer = Drainer::new(Plain, WriteSink::new(Vec::new()));
+    let registrar = drainer.registrar();
+    let senders: Vec<Sender> = (0..SENDERS_MAX).map(|_| registrar.sender(64).unwrap()).collect();
+    drainer.flush().unwrap();
+    for mut sender in senders {
+        sender.send(b"last").unwrap();
+    }
+    assert_eq!(drainer.run_until(Instant::now()).unwrap(), Drained::Deadline);
+    registrar.sender(64).unwrap();
 }
 
 /// What a finished channel has counted is not lost with it.

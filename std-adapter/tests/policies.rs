@@ -7,6 +7,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
+        Barrier,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -16,11 +17,13 @@ use std::{
 
 use common::{FORMAT, gated::Gated, message, names, payloads, watchdog};
 use forebay_std::{
-    Drainer, Policy, SendError, Sender, Wait, WriteSink,
+    Drained, Drainer, Policy, SendError, Sender, Wait, WriteSink,
     forebay::{Ledger, Progress, Sink, frame::Plain},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// More than any wait here takes; a wake-up that is lost ends as a refusal.
+const SOME_TIME: Duration = Duration::from_secs(20);
 
 /// Fills the ring of a sender whose drainer does not run; how many messages
 /// that took.
@@ -89,6 +92,71 @@ fn a_sender_that_waits_is_woken_when_a_lent_message_has_left() {
         sending.join().unwrap().unwrap();
     });
     assert_eq!(sink.wire().len(), 3 * len);
+}
+
+/// Room that comes with the write at which the drainer's time is over.
+#[test]
+fn a_sender_that_waits_is_woken_when_the_time_is_over() {
+    const ROUNDS: u32 = 200;
+    let _held = watchdog("the time is over");
+    for _ in 0..ROUNDS {
+        let mut drainer =
+            Drainer::with_pump(|pump| pump.borrow_from(16), Plain, WriteSink::new(Vec::new()));
+        let channel = drainer.channel().capacity(64).policy(Policy::Wait(SOME_TIME));
+        let mut sender = channel.sender().unwrap();
+        let len = sender.message_len_max();
+        sender.send(&vec![1; len]).unwrap();
+        sender.send(&vec![2; len]).unwrap();
+        thread::scope(|threads| {
+            let sending = threads.spawn(move || sender.send(&vec![3; len]));
+            // For the sender to sleep first, most of the time.
+            (0..20).for_each(|_| thread::yield_now());
+            assert_eq!(drainer.flush_until(Instant::now()).unwrap(), Drained::Deadline);
+            sending.join().unwrap().unwrap();
+        });
+    }
+}
+
+/// Room that others have taken, and give up by a panic while one waits for it.
+/// The others live and send nothing more.
+#[test]
+fn a_sender_that_waits_is_woken_when_others_panic() {
+    const ROUNDS: u32 = 200;
+    let _held = watchdog("others that panic");
+    for _ in 0..ROUNDS {
+        let mut drainer = Drainer::new(Plain, WriteSink::new(Vec::new()));
+        let channel = drainer.channel().capacity(64).policy(Policy::Wait(SOME_TIME));
+        let mut waits = channel.shared().unwrap();
+        let len = waits.message_len_max();
+        // Half of the ring each, and it is full.
+        let (taken, is_taken) = mpsc::channel();
+        let panicked = Barrier::new(3);
+        thread::scope(|threads| {
+            for mut sender in [waits.clone(), waits.clone()] {
+                let (taken, panicked) = (taken.clone(), &panicked);
+                threads.spawn(move || {
+                    let sent = catch_unwind(AssertUnwindSafe(|| {
+                        sender.send_with(len, |_| {
+                            taken.send(()).unwrap();
+                            // For the other to sleep first, most of the time,
+                            // and the drainer.
+                            (0..100).for_each(|_| thread::yield_now());
+                            std::panic::resume_unwind(Box::new(()));
+                        })
+                    }));
+                    assert!(sent.is_err());
+                    panicked.wait();
+                });
+            }
+            threads.spawn(|| drainer.run().unwrap());
+            (0..2).for_each(|_| is_taken.recv().unwrap());
+            let sent = waits.send(&vec![3; len]);
+            panicked.wait();
+            sent.unwrap();
+            drop(waits);
+        });
+        assert_eq!(drainer.ledger().delivered, 1);
+    }
 }
 
 /// What is in the batch takes no room in the ring, however long the write takes.

@@ -5,16 +5,18 @@ mod common;
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use common::{FORMAT, gated::Gated, message, payloads, watchdog};
 use forebay_std::{
-    Channel, Drainer, Losses, Policy, REPORT_LEN_MAX, SendError, Sender, WriteSink,
+    Channel, Drainer, End, Losses, Policy, REPORT_LEN_MAX, SendError, Sender, WriteSink,
     forebay::{Ledger, frame::Prefixed},
 };
 
@@ -174,7 +176,7 @@ fn a_report_waits_for_room_in_the_batch() {
         }
     };
     full(&mut sender);
-    let soon = std::time::Instant::now;
+    let soon = Instant::now;
     drainer.flush_until(soon()).unwrap(); // takes messages; the report is in
     full(&mut sender);
     drainer.flush_until(soon()).unwrap(); // no room for the next one
@@ -203,4 +205,99 @@ fn a_report_that_does_not_fit_is_dropped() {
     drainer.run().unwrap();
     let snapshot = counters.snapshot();
     assert_eq!((snapshot.reports, snapshot.ledger.refused, snapshot.ledger.delivered), (0, 1, 1));
+}
+
+/// A channel that goes with a loss to tell, and one that comes in its place
+/// before the drainer has looked.
+#[test]
+fn the_last_loss_is_told_though_another_channel_comes() {
+    let mut drainer = Drainer::new(FORMAT, WriteSink::new(Vec::new()));
+    let registrar = drainer.registrar();
+    let mut goes = drainer.channel().capacity(64).report(write_report).sender().unwrap();
+    drainer.flush().unwrap();
+    goes.send(&[0; 64]).unwrap_err();
+    drop(goes);
+    let mut comes = registrar.sender(64).unwrap();
+    comes.send(b"message1").unwrap();
+    drainer.flush().unwrap();
+    let (sums, reports) = told(&payloads(&drainer.sink().writer()[..], FORMAT));
+    assert_eq!((sums, reports), ([1, 0, 0], 1));
+    assert_eq!(drainer.channels().len(), 1, "it is finished then");
+}
+
+/// Whoever goes on sending to a drainer that is shut down is refused, and does
+/// not keep it from its end by that.
+#[test]
+fn refusals_of_a_closed_drainer_are_counted_and_not_told() {
+    let _held = watchdog("refusals of a closed drainer");
+    let mut drainer = Drainer::new(FORMAT, WriteSink::new(Vec::new()));
+    let own = Arc::new(Mutex::<Option<Sender>>::default());
+    let sender = Arc::clone(&own);
+    // Sends one more for each report of a loss.
+    let report = move |losses: Losses, out: &mut [u8]| {
+        let sent = sender.lock().unwrap().as_mut().unwrap().send(b"message1");
+        assert_eq!(sent, Err(SendError::Closed));
+        write_report(losses, out)
+    };
+    let mut sender = drainer.channel().capacity(64).report(report).sender().unwrap();
+    sender.send(&[0; 64]).unwrap_err();
+    *own.lock().unwrap() = Some(sender);
+    let shutdown = drainer.shutdown(Instant::now() + Duration::from_secs(2));
+    assert!(matches!(shutdown.end(), End::Delivered), "{}", shutdown.end());
+    assert_eq!(shutdown.ledger().refused, 2);
+    assert!(shutdown.ledger().balances(0));
+    let (sums, reports) = told(&payloads(&shutdown.sink().writer()[..], FORMAT));
+    assert_eq!((sums, reports), ([1, 0, 0], 1));
+    drop(own.lock().unwrap().take());
+}
+
+/// What panics, or says that it wrote too much, is not called again for the same
+/// losses: the messages behind it leave, and the next report tells all.
+#[test]
+fn a_report_whose_writer_panics_stops_nothing_for_good() {
+    for len in [None, Some(REPORT_LEN_MAX + 1)] {
+        let mut drainer = Drainer::new(FORMAT, WriteSink::new(Vec::new()));
+        let report = move |losses: Losses, out: &mut [u8]| match (losses.refused, len) {
+            // Without the hook, which would print it.
+            (1, None) => resume_unwind(Box::new("no report")),
+            (1, Some(len)) => len,
+            _ => write_report(losses, out),
+        };
+        let mut sender = drainer.channel().capacity(64).report(report).sender().unwrap();
+        sender.send(&[0; 64]).unwrap_err();
+        sender.send(b"message1").unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| drainer.flush())).is_err());
+        drainer.flush().unwrap();
+        assert_eq!(drainer.ledger().delivered, 1);
+        sender.send(&[0; 64]).unwrap_err();
+        drainer.flush().unwrap();
+        let payloads = payloads(&drainer.sink().writer()[..], FORMAT);
+        assert_eq!(payloads.iter().map(Vec::len).collect::<Vec<_>>(), [8, REPORT_LEN]);
+        assert_eq!(told(&payloads), ([2, 0, 0], 1));
+    }
+}
+
+/// What a report's writer owns may use the drainer, also as it is dropped.
+#[test]
+fn a_reports_writer_is_dropped_under_no_lock() {
+    let _held = watchdog("a report's writer is dropped");
+    struct Asks(forebay_std::Registrar);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            let _ = self.0.sender(64);
+            let _ = self.0.snapshot();
+        }
+    }
+    let mut drainer = Drainer::new(FORMAT, WriteSink::new(Vec::new()));
+    let registrar = drainer.registrar();
+    let asks = Asks(drainer.registrar());
+    let report = move |_: Losses, _: &mut [u8]| {
+        let Asks(_registrar) = &asks;
+        0
+    };
+    let goes = drainer.channel().capacity(64).report(report).sender().unwrap();
+    drainer.flush().unwrap();
+    drop(goes);
+    let _comes = registrar.sender(64).unwrap();
+    drainer.flush().unwrap();
 }

@@ -5,6 +5,7 @@ mod common;
 
 use std::{
     io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,10 +16,10 @@ use std::{
 
 use common::{FORMAT, far, gated::Gated, message, payloads, watchdog, wire_of};
 use forebay_std::{
-    ChannelId, Drainer, End, SendError, SenderError, Shutdown, Wait, WriteSink,
+    ChannelId, Drainer, End, SendError, SenderError, SharedSender, Shutdown, Wait, WriteSink,
     forebay::{
         Progress, Sink,
-        frame::{Decode, Encode, Step},
+        frame::{Decode, Encode, EncodeError, Step},
         pump::Undelivered,
     },
 };
@@ -268,4 +269,123 @@ fn a_drainer_that_sleeps_hears_that_it_is_to_end() {
         assert!(matches!(shutdown.end(), End::Delivered));
         drop(sender);
     }
+}
+
+/// The deadline of a shut-down that came too late, as the sink had failed
+/// before it, is not that of whoever goes on.
+#[test]
+fn a_deadline_that_nobody_heard_of_ends_nothing_later() {
+    let _held = watchdog("a deadline too late");
+    let sink = Failing { room: 5, panics: false, taken: Arc::default() };
+    let drainer = Drainer::with_pump(|pump| pump.frames_max(1), FORMAT, sink).spawn().unwrap();
+    let mut sender = drainer.sender(1 << 10).unwrap();
+    (0..4).for_each(|number| sender.send(&message(0, number)).unwrap());
+    while !drainer.is_ended() {
+        thread::yield_now();
+    }
+    let shutdown = drainer.shutdown(Instant::now());
+    assert!(matches!(shutdown.end(), End::Failed(_)), "{}", shutdown.end());
+    let mut drainer = shutdown.into_drainer();
+    drainer.sink_mut().room = usize::MAX;
+    drainer.flush().unwrap();
+    assert_eq!(drainer.ledger().delivered, 4);
+}
+
+/// Clones that come and go all the time keep nobody from the end: a sink that
+/// drops one whenever the drainer has nothing to do.
+#[test]
+fn clones_that_come_and_go_do_not_hold_up_the_end() {
+    #[derive(Default)]
+    struct Clones(Option<SharedSender>);
+    impl Sink for Clones {
+        type Error = io::Error;
+        fn write(&mut self, _: &[&[u8]]) -> io::Result<Progress> {
+            unreachable!("nothing is sent");
+        }
+    }
+    impl Wait for Clones {
+        fn wait(&mut self, _: Option<Instant>) -> io::Result<()> {
+            unreachable!("this sink is never blocked");
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            drop(self.0.clone());
+            Ok(())
+        }
+    }
+    let mut drainer = Drainer::new(FORMAT, Clones::default());
+    drainer.sink_mut().0 = Some(drainer.channel().shared().unwrap());
+    let shutdown = drainer.shutdown(Instant::now() + Duration::from_secs(2));
+    assert!(matches!(shutdown.end(), End::Delivered), "{}", shutdown.end());
+}
+
+/// A format that panics in some message, alone or in a group.
+struct Picky;
+
+impl Encode for Picky {
+    fn frame_len_max(&self, payload_len: usize) -> usize {
+        Encode::frame_len_max(&FORMAT, payload_len)
+    }
+
+    fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
+        if payload == b"picked" {
+            // Without the hook, which would print each of them.
+            std::panic::resume_unwind(Box::new("not this one"));
+        }
+        FORMAT.encode(payload, out)
+    }
+}
+
+/// The message that the format panics in, and all behind it, are still there.
+#[test]
+fn after_a_format_that_panics_everything_is_delivered_or_shown() {
+    let _held = watchdog("a format that panics");
+    for group in [false, true] {
+        let mut drainer = Drainer::new(Picky, WriteSink::new(Vec::new()));
+        let mut sender = drainer.sender(1 << 10).unwrap();
+        let mut other = drainer.sender(1 << 10).unwrap();
+        sender.send(b"before").unwrap();
+        if group {
+            sender.send_group(&[b"first", b"picked", b"last"]).unwrap();
+        } else {
+            sender.send(b"picked").unwrap();
+        }
+        sender.send(b"behind").unwrap();
+        other.send(b"other").unwrap();
+        let mut shutdown = drainer.spawn().unwrap().join();
+        assert!(matches!(shutdown.end(), End::Panicked(_)), "{}", shutdown.end());
+        let left = undelivered(&mut shutdown, &FORMAT);
+        let of = |channel| {
+            let left = left.iter().filter(move |(other, _)| *other == channel);
+            left.map(|(_, message)| &message[..]).collect::<Vec<_>>()
+        };
+        let sent: &[&[u8]] = if group {
+            &[b"before", b"first", b"picked", b"last", b"behind"]
+        } else {
+            &[b"before", b"picked", b"behind"]
+        };
+        assert_eq!(of(sender.channel()), sent);
+        assert_eq!(of(other.channel()), [b"other"]);
+        assert!(shutdown.ledger().balances(left.len() as u64), "{}", shutdown.ledger());
+
+        // Again, and again nothing is lost.
+        let mut drainer = shutdown.into_drainer();
+        assert!(catch_unwind(AssertUnwindSafe(|| drainer.flush())).is_err());
+        let mut again = Vec::new();
+        drainer.for_each_undelivered(|channel, _| again.push(channel));
+        assert_eq!(again.len(), left.len());
+    }
+}
+
+/// Whoever is shown what is left and panics moves nothing.
+#[test]
+fn a_panic_while_the_rest_is_shown_loses_none_of_it() {
+    let mut drainer = Drainer::new(FORMAT, WriteSink::new(Vec::new()));
+    let mut sender = drainer.sender(1 << 10).unwrap();
+    (0..3).for_each(|number| sender.send(&message(0, number)).unwrap());
+    let shown = catch_unwind(AssertUnwindSafe(|| {
+        drainer.for_each_undelivered(|_, _| std::panic::resume_unwind(Box::new(())));
+    }));
+    assert!(shown.is_err());
+    drainer.flush().unwrap();
+    assert_eq!(drainer.ledger().delivered, 3);
 }

@@ -18,6 +18,8 @@ const UNSAFE: &[&str] = &[
     "core/src/ring/one.rs",
     "core/src/ring/overwrite.rs",
     "core/src/ring/producer.rs",
+    // System calls that rustix does not have.
+    "linux-adapter/src/datagram/reader.rs",
     "linux-adapter/src/unsent.rs",
     // io_uring: the system calls, the queues shared with the kernel, the memory
     // lent to it, the promise that it stays, and the kernel of the tests.

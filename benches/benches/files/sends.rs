@@ -116,8 +116,8 @@ pub(crate) fn run() {
         (near.into(), far)
     });
     to_one("TCP connection", || {
-        let (near, far) = connection(&TcpListener::bind("127.0.0.1:0").unwrap());
-        (near.into(), FarEnd::of(far).unwrap())
+        let (near, far) = FarEnd::tcp().unwrap();
+        (near.into(), far)
     });
     without_copies();
 }
@@ -191,8 +191,7 @@ fn send(sink: &mut (impl Sink<Error = io::Error> + Wait)) {
 fn without_copies() {
     const LEN: usize = 64 * 1024;
     let contender = |config: Config, zero_copy: bool| {
-        let (near, far) = connection(&TcpListener::bind("127.0.0.1:0").unwrap());
-        let mut far = FarEnd::of(far).unwrap();
+        let (near, mut far) = FarEnd::tcp().unwrap();
         let mut context = Context::new(&config.queue_depth(4)).unwrap();
         let socket = context.adopt(near);
         move || {

@@ -50,7 +50,13 @@ pub(super) fn carry<B: Backend>(
             let Some(chunk) = chunks.next() else { break };
             begin(backend, sides, &mut under_way, chunk, lease)?;
         }
-        let Some(completion) = backend.reap(Block::UntilOne)? else { return Ok(()) };
+        let Some(completion) = backend.reap(Block::UntilOne)? else {
+            // Else what was not carried would pass for carried.
+            return match chunks.next() {
+                None => Ok(()),
+                Some(chunk) => Err(format!("no buffer for chunk {}", chunk.number).into()),
+            };
+        };
         let Completion { ticket, result, lease } = completion;
         let (Some(mut chunk), Some(mut lease)) = (under_way.remove(&ticket), lease) else {
             return Err("the backend gave back what it was not given".into());

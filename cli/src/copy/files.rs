@@ -2,9 +2,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, File, Metadata, Permissions},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +37,8 @@ pub(super) fn at<T>(path: &Path, result: Result<T, impl Into<io::Error>>) -> Res
 
 /// Opens for reading, and for unbuffered reading if the file is `direct`.
 pub(super) fn open(path: &Path, direct: bool) -> Result<File, At> {
+    // A pipe would be waited for.
+    identity(path, fs::metadata(path))?;
     at(
         path,
         unbuffered_or(File::options().read(true).custom_flags(flags(direct)).open(path), direct),
@@ -56,9 +58,9 @@ fn unbuffered_or(opened: io::Result<File>, direct: bool) -> io::Result<File> {
     }
 }
 
-/// What a file is now; an error for all but regular ones.
-pub(super) fn identity(path: &Path, file: &File) -> Result<Identity, At> {
-    let metadata = at(path, file.metadata())?;
+/// What a file is by its metadata; an error for all but regular ones.
+pub(super) fn identity(path: &Path, metadata: io::Result<Metadata>) -> Result<Identity, At> {
+    let metadata = at(path, metadata)?;
     if !metadata.is_file() {
         return at(path, Err(io::Error::other("not a regular file")));
     }
@@ -69,6 +71,18 @@ pub(super) fn identity(path: &Path, file: &File) -> Result<Identity, At> {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         changed: (metadata.ctime(), metadata.ctime_nsec()),
     })
+}
+
+/// An error if a file has more than its `len` bytes, as those of `/proc` have
+/// and one that grows.
+pub(super) fn ends_at(path: &Path, file: &File, len: u64) -> Result<(), At> {
+    match file.read_at(&mut [0], len) {
+        Ok(0) => Ok(()),
+        Ok(_) => {
+            at(path, Err(io::Error::other(format!("has more than the {len} bytes of its length"))))
+        }
+        Err(error) => at(path, Err(error)),
+    }
 }
 
 /// `path` with more at the end of its name.
@@ -95,7 +109,8 @@ impl Unfinished {
     pub(super) fn open(target: &Path, direct: bool) -> Result<Self, At> {
         let manifest_path = beside(target, ".forebay-chunks");
         let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
+        // Nobody else's until it is known who may read it.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let manifest = loop {
             let manifest = at(&manifest_path, options.open(&manifest_path))?;
             match flock(&manifest, FlockOperation::NonBlockingLockExclusive) {
@@ -155,15 +170,25 @@ impl Unfinished {
         }
         match fallocate(&self.partial, FallocateFlags::KEEP_SIZE, 0, len) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(()),
-            Err(error) => at(&self.partial_path, Err(error)),
+            Err(error) => {
+                // What it did find is for others.
+                let len = self.partial.metadata().and_then(|it| self.partial.set_len(it.len()));
+                at(&self.partial_path, len)?;
+                at(&self.partial_path, Err(error))
+            }
         }
     }
 
-    /// Gives the partial file, which is on the device, its length, the rights
-    /// of `source`, and the target's name.
-    pub(super) fn finish(self, source: &Path) -> Result<(), At> {
-        let permissions = at(source, fs::metadata(source))?.permissions();
-        at(&self.partial_path, self.partial.set_permissions(permissions))?;
+    /// Gives the partial file its length, and the rights of the source, but for
+    /// those that go with its owner (set-user-id). Then it is to be synced.
+    pub(super) fn complete(&self, len: u64, mode: u32) -> Result<(), At> {
+        at(&self.partial_path, self.partial.set_len(len))?;
+        let permissions = Permissions::from_mode(mode & 0o777);
+        at(&self.partial_path, self.partial.set_permissions(permissions))
+    }
+
+    /// Gives the partial file, which is on the device, the target's name.
+    pub(super) fn finish(self) -> Result<(), At> {
         at(&self.target, fs::rename(&self.partial_path, &self.target))?;
         at(&self.manifest_path, fs::remove_file(&self.manifest_path))?;
         let directory = match self.target.parent() {

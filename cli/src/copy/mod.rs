@@ -33,7 +33,8 @@ use progress::Progress;
 
 /// Copies a file in chunks, each verified by its BLAKE3 hash
 ///
-/// Every chunk is read back from the new file and compared before it counts.
+/// Every chunk is read back from the new file and compared before it counts, from
+/// the disk with --direct, else maybe from memory. Holes become zeros.
 /// Until all are there the new file is named TARGET.forebay-partial, and
 /// TARGET.forebay-chunks has the hashes of its chunks. The same command goes on
 /// with them after an interruption: chunks that are still whole are kept, the
@@ -98,27 +99,30 @@ impl Args {
         Ok(backend)
     }
 
-    /// The target, within a directory the file of the source's name.
+    /// The target, within a directory the file of the source's name; of a link
+    /// the file that it leads to.
     fn target(&self) -> PathBuf {
-        match self.source.file_name() {
+        let path = match self.source.file_name() {
             Some(name) if self.target.is_dir() => self.target.join(name),
             _ => self.target.clone(),
-        }
+        };
+        if path.is_symlink() { fs::canonicalize(&path).unwrap_or(path) } else { path }
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let target = args.target();
     let source = files::open(&args.source, args.direct)?;
-    let identity = files::identity(&args.source, &source)?;
+    let identity = files::identity(&args.source, source.metadata())?;
     let plan = Plan::new(identity.len, args.chunk);
     if args.verify {
         return verify(args, &target, source, &plan);
     }
-    if let Ok(there) = fs::metadata(&target)
-        && (there.dev(), there.ino()) == (identity.device, identity.inode)
-    {
-        return Err(format!("{}: is the source", target.display()).into());
+    if target.exists() {
+        let there = files::identity(&target, fs::metadata(&target))?;
+        if (there.device, there.inode) == (identity.device, identity.inode) {
+            return Err(format!("{}: is the source", target.display()).into());
+        }
     }
 
     let mut backend = args.backend()?;
@@ -175,14 +179,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::FAILURE);
     }
 
-    at(&unfinished.partial_path, unfinished.partial.set_len(plan.len()))?;
+    let source = files::open(&args.source, false)?;
+    let mode = at(&args.source, source.metadata())?.mode();
+    unfinished.complete(plan.len(), mode)?;
     at(&unfinished.partial_path, engine::sync(&mut backend, sides.target.clone()))?;
-    let source = at(&args.source, fs::File::open(&args.source))?;
-    if files::identity(&args.source, &source)? != identity {
+    if files::identity(&args.source, source.metadata())? != identity {
         let path = args.source.display();
         return Err(format!("{path}: has changed while it was copied; copy it again").into());
     }
-    unfinished.finish(&args.source)?;
+    files::ends_at(&args.source, &source, plan.len())?;
+    unfinished.finish()?;
     report!(
         "copied: {} chunks, {} of them kept from before; {} bytes by {}",
         plan.count(),
@@ -201,7 +207,7 @@ fn verify(
     plan: &Plan,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let file = files::open(target, args.direct)?;
-    let len = files::identity(target, &file)?.len;
+    let len = files::identity(target, file.metadata())?.len;
     let mut damaged = 0;
     if len != plan.len() {
         damaged += 1;

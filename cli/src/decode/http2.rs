@@ -2,8 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, Read, Write},
-    process::ExitCode,
+    io::{self, Read},
 };
 
 use forebay::{
@@ -15,22 +14,25 @@ use forebay::{
 };
 use forebay_std::FrameReader;
 
-use crate::stdio::{Output, StdioError, report};
+use crate::{
+    http2::{CONTINUATIONS_MAX, describe, describe_preface},
+    stdio::{Output, StdioError, report},
+};
 
-/// CONTINUATIONs of one field block, over which it is reported.
-const CONTINUATIONS_MAX: u32 = 8;
-
+/// Decodes all of `input`; whether there was damage.
 pub(super) fn run(
     mut input: impl Read,
-    payload_len_max: usize,
+    format: Http2,
     output: &mut Output,
-) -> Result<ExitCode, Box<dyn Error>> {
+) -> Result<bool, Box<dyn Error>> {
     let first = first(&mut input).map_err(StdioError::Input)?;
     let (preface_len, first) = match first.as_slice() == PREFACE {
-        true => (PREFACE.len() as u64, Vec::new()),
+        true => {
+            describe_preface(output.gathered());
+            (PREFACE.len() as u64, Vec::new())
+        }
         false => (0, first),
     };
-    let format = Http2::new(u32::try_from(payload_len_max).unwrap_or(u32::MAX));
     let mut frames = FrameReader::new(first.as_slice().chain(input), format);
     let mut order = BlockOrder::new(CONTINUATIONS_MAX);
     let mut damages = 0_u64;
@@ -40,12 +42,8 @@ pub(super) fn run(
                 Ok(None) => break,
                 Err(damage) => damage,
                 Ok(Some(frame)) => {
-                    let Some((head, _)) = Head::split(frame.payload) else { continue };
-                    let Head { payload_len, kind, flags, stream } = head;
-                    writeln!(
-                        output.gathered(),
-                        "{kind} flags {flags:#04x} stream {stream} length {payload_len}"
-                    )?;
+                    let Some((head, payload)) = Head::split(frame.payload) else { continue };
+                    describe(head, payload, output.gathered());
                     let offset = frame.offset;
                     output.flush_if_full()?;
                     match order.check(head) {
@@ -59,7 +57,9 @@ pub(super) fn run(
         }
         output.flush()?;
     }
-    Ok(ExitCode::from(u8::from(damages > 0)))
+    // A preface may be all there was.
+    output.flush()?;
+    Ok(damages > 0)
 }
 
 /// As many bytes as a client's preface has, or all that there are.

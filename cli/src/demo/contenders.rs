@@ -20,6 +20,8 @@ use forebay::{
 use forebay_linux::{FdSink, Kind};
 use forebay_std::{Drained, Drainer, FrameReader, Sender};
 
+use crate::stdio::report;
+
 use super::{
     Load, Progress,
     message::{self, Verifier},
@@ -272,7 +274,7 @@ fn verify(far: File, load: &Load) -> io::Result<Verifier> {
                 Ok(Some(frame)) => verifier.check(frame.payload),
                 Ok(None) => break,
                 Err(damage) => {
-                    eprintln!("{damage}");
+                    report!("{damage}");
                     verifier.bad += 1;
                 }
             }

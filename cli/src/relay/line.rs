@@ -1,22 +1,23 @@
 //! One device's line, which may come and go.
 
 use std::{
+    ffi::{OsStr, OsString},
     fmt, io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
-    str::FromStr,
     time::{Duration, Instant},
 };
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use forebay::decoder::DecoderCounts;
 use forebay_std::FrameReader;
 use rustix::io::Errno;
 
 use super::serial;
-use crate::{format::Codec, stdio::report};
+use crate::{format::Codec, stdio::report, target};
 
 /// The first and the longest pause between two attempts to open a line.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -31,14 +32,17 @@ pub(super) enum Address {
     Serial(PathBuf),
 }
 
-impl FromStr for Address {
-    type Err = AddressError;
+impl Address {
+    /// For the command line.
+    pub(super) fn parser() -> impl TypedValueParser<Value = Self> {
+        OsStringValueParser::new().try_map(|text: OsString| Self::parse(&text))
+    }
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        match text.split_once(':') {
+    fn parse(text: &OsStr) -> Result<Self, AddressError> {
+        match target::split(text) {
             Some(("unix", path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
             Some(("serial", path)) if !path.is_empty() => Ok(Self::Serial(path.into())),
-            _ => Err(AddressError(text.to_owned())),
+            _ => Err(AddressError(text.to_string_lossy().into_owned())),
         }
     }
 }
@@ -286,10 +290,10 @@ mod tests {
     #[test]
     fn addresses_are_named_as_they_are_shown() {
         for text in ["unix:a:b", "serial:/dev/ttyUSB0"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+            assert_eq!(Address::parse(text.as_ref()).unwrap().to_string(), text);
         }
         for text in ["", "unix", "unix:", "serial:", "tcp:host:1"] {
-            assert_eq!(text.parse::<Address>(), Err(AddressError(text.to_owned())));
+            assert_eq!(Address::parse(text.as_ref()), Err(AddressError(text.to_owned())));
         }
     }
 }

@@ -13,6 +13,7 @@ use rustix::{
 
 use crate::{
     format::{FormatArgs, Name},
+    interrupt,
     messages::READ_LEN,
     outlet::{Outlet, Plan},
     peer::{Direction, PeerArgs, PeerError, Peers, Role},
@@ -28,14 +29,18 @@ use crate::{
 /// damaged frames. A line that is not there, or no more, is tried again, at
 /// least once a second. Lines take turns, one read each. The exit status, with
 /// --once, is 0 when all was well, 1 when there was damage; 2 after an error.
+///
+/// SIGINT and SIGTERM end it: what has been read is delivered, unless the
+/// peer takes nothing for a second, the account is printed, and the signal ends
+/// the process. A second one ends it at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A device's line: unix:PATH, serial:PATH; may be given many times
-    #[arg(long, value_name = "LINE", required = true)]
+    #[arg(long, value_name = "LINE", required = true, value_parser = Address::parser())]
     from: Vec<Address>,
 
     /// Where to: unix:PATH, tcp:HOST:PORT, file:PATH (emptied first), stdio:
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = Target::parser())]
     to: Target,
 
     /// Wait for the peer to connect, instead of connecting to it
@@ -67,6 +72,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     let uring = args.way.backend == Backend::Uring;
     Peers::require(&args.to, &[("--listen", args.listen), ("--backend uring", uring)])?;
+    interrupt::watch()?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
     let peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
     let mut relay = Relay::new(args, peers)?;
@@ -112,6 +118,9 @@ impl<'a> Relay<'a> {
             for line in &mut self.lines {
                 line.open_if_due(now)?;
             }
+            if interrupt::has_come() {
+                return Ok(());
+            }
             if self.args.once && self.lines.iter().all(Line::was_there) {
                 return Ok(());
             }
@@ -131,6 +140,7 @@ impl<'a> Relay<'a> {
         let open = || self.lines.iter().enumerate().filter_map(|(at, line)| Some((at, line.fd()?)));
         let mut fds: Vec<_> =
             open().map(|(_, fd)| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        fds.extend(interrupt::watched());
         match poll(&mut fds, left.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(Vec::new()),

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
 
 /// The names of all formats.
 pub(crate) const FORMATS: [&str; 7] = [
@@ -150,9 +153,12 @@ impl Running {
         (status, std::mem::take(&mut self.told))
     }
 
-    /// Sends a signal to the process.
+    /// Sends a signal to the process, if it has not ended and been awaited.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        match kill_process(Pid::from_child(&self.child), signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The state in `/proc/PID/stat` (proc(5)): R, S, T, ...

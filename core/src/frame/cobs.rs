@@ -2,7 +2,7 @@
 //! bytes.
 
 use super::{Decode, Encode, EncodeError, Reason, Resync, Step, room};
-use crate::checksum::{Checksum, truncate};
+use crate::checksum::{Checksum, len_of, truncate};
 
 /// Ends a frame and occurs nowhere in one.
 const DELIMITER: u8 = 0;
@@ -68,7 +68,7 @@ impl<C: Checksum> Cobs<C> {
     /// Saturates at `usize::MAX`.
     #[must_use]
     pub const fn frame_len_max(payload_len: usize) -> usize {
-        let content = payload_len.saturating_add(C::LEN);
+        let content = payload_len.saturating_add(len_of::<C>());
         content.saturating_add(blocks_max(content) + 1)
     }
 
@@ -260,6 +260,7 @@ fn unstuff(frame: &mut [u8]) -> Result<usize, usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checksum::{CRC32, NoChecksum};
 
     #[test]
     fn blocks_are_counted_as_by_division() {
@@ -269,7 +270,6 @@ mod tests {
             assert_eq!(blocks_max(len), len.div_ceil(RUN_MAX).max(1), "{len}");
         }
     }
-    use crate::checksum::{CRC32, NoChecksum};
 
     fn encoded(payload: &[u8], out: &mut [u8]) -> usize {
         Cobs::new(1024, NoChecksum).encode(payload, out).unwrap()

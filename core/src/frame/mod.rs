@@ -26,6 +26,73 @@
 //! assert_eq!(step, Step::Frame { payload: 4..7, frame_len: 7 });
 //! # Ok::<(), forebay::frame::EncodeError>(())
 //! ```
+//!
+//! # A format of one's own
+//!
+//! is a type with these two traits. It goes wherever the crate's own go.
+//!
+//! ```
+//! use forebay::Decoder;
+//! use forebay::frame::{Decode, Encode, EncodeError, Reason, Resync, Step};
+//!
+//! /// A mark, then a record of `LEN` bytes, filled up with zeros.
+//! #[derive(Clone, Copy)]
+//! struct Marked<const LEN: usize>;
+//!
+//! const MARK: u8 = 0xA5;
+//!
+//! impl<const LEN: usize> Encode for Marked<LEN> {
+//!     fn frame_len_max(&self, _payload_len: usize) -> usize {
+//!         1 + LEN
+//!     }
+//!
+//!     fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
+//!         let (payload_len, free) = (payload.len(), out.len());
+//!         if payload_len > LEN {
+//!             return Err(EncodeError::TooLong { payload_len, payload_len_max: LEN });
+//!         }
+//!         let frame = out.get_mut(..=LEN).ok_or(EncodeError::NoRoom { needed: 1 + LEN, free })?;
+//!         frame.fill(0);
+//!         frame[0] = MARK;
+//!         frame[1..=payload_len].copy_from_slice(payload);
+//!         Ok(1 + LEN)
+//!     }
+//! }
+//!
+//! impl<const LEN: usize> Decode for Marked<LEN> {
+//!     fn frame_len_max(&self) -> usize {
+//!         1 + LEN
+//!     }
+//!
+//!     fn decode(&self, input: &mut [u8], _seen: usize) -> Step {
+//!         if input[0] != MARK {
+//!             let reason = Reason::Head { value: input[0].into() };
+//!             return Step::Damaged { skip: 1, reason, resync: true };
+//!         }
+//!         if input.len() <= LEN {
+//!             return Step::Incomplete { needed: 1 + LEN };
+//!         }
+//!         Step::Frame { payload: 1..1 + LEN, frame_len: 1 + LEN }
+//!     }
+//!
+//!     fn resync(&self, input: &[u8]) -> Resync {
+//!         match input.iter().position(|byte| *byte == MARK) {
+//!             Some(at) => Resync::Tentative(at),
+//!             None => Resync::Skip(input.len()),
+//!         }
+//!     }
+//! }
+//!
+//! let line = b"\xA5one noise \xA5two";
+//! let mut decoder = Decoder::new(Marked::<3>, [0; 32])?;
+//! decoder.free()[..line.len()].copy_from_slice(line);
+//! decoder.received(line.len());
+//! assert_eq!(decoder.next_frame()?.unwrap().payload, b"one");
+//! assert_eq!(decoder.next_frame().unwrap_err().offset, 4);
+//! assert_eq!(decoder.next_frame()?.unwrap().payload, b"two");
+//! assert_eq!(decoder.counts().bytes_lost, 7);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 mod cobs;
 pub mod dlt;
@@ -75,6 +142,14 @@ pub trait Encode {
 ///
 /// Implemented by formats, driven by [`Decoder`](crate::Decoder), which owns
 /// the buffer and the state between calls.
+///
+/// An answer outside of the bounds that [`Step`] and [`Resync`] state is a
+/// programmer's error: the decoder then panics, stands still or gives out
+/// bytes that are no payload.
+///
+/// Its methods are called by the decoder. Where a program calls one itself and
+/// has [`Encode`] in scope as well, the name `frame_len_max` is said in full:
+/// `Decode::frame_len_max(&format)`.
 pub trait Decode {
     /// The longest frame in bytes that [`decode`](Decode::decode) waits for;
     /// a buffer of this length is enough.

@@ -1,20 +1,20 @@
-//! The length-prefixed family.
+//! The length-prefixed family: its members, here; what guards a frame
+//! (`guard`), how one is made (`encode`) and found (`decode`), and what a
+//! search through damage asks (`scan`).
 
+mod decode;
+mod encode;
+mod guard;
 mod number;
 mod scan;
+#[cfg(test)]
+mod tests;
+mod varint;
 
-use core::ops::Range;
-
-use crc::{Crc, Table};
-
+use self::guard::HEAD_CHECK_LEN;
 pub use self::number::{Order, Width};
 use super::{Decode, Encode, EncodeError, Envelope, Reason, Resync, Step, room};
-use crate::checksum::{Checksum, NoChecksum, truncate};
-
-/// Guards the length bytes of a head. Its value over zero bytes is not zero
-/// for any width (see the tests), so an all-zero head never validates.
-static HEAD_CHECK: Crc<u16, Table<1>> = Crc::<u16, Table<1>>::new(&crc::CRC_16_IBM_SDLC);
-const HEAD_CHECK_LEN: u8 = 2;
+use crate::checksum::{Checksum, NoChecksum, len_of};
 
 /// Where the checksum stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,11 @@ pub enum Cover {
 ///  | length | head check | checksum | payload ...        |   BeforePayload
 ///  | length | head check | payload ...        | checksum |   AfterPayload
 ///    1 2 4 8   0 or 2       0 to 8
+///  or a varint
 /// ```
 ///
-/// The length counts the payload alone. The **head check** is
+/// The length counts the payload alone; a varint is as short as can be, and
+/// received ones that are not are damaged. The **head check** is
 /// CRC-16/IBM-SDLC over the length bytes: with it a damaged length is found
 /// at once instead of swallowing the stream, an all-zero input holds no frame,
 /// and the decoder finds the next frame by searching for the next head that
@@ -68,12 +70,15 @@ pub enum Cover {
 /// assert_eq!(&out[..len], b"\x00\x09123456789\x31\xc3");
 /// # Ok::<(), forebay::frame::EncodeError>(())
 /// ```
+///
+/// `VARINT` says whether the length is a [varint](Prefixed::varint).
 #[derive(Clone, Copy, Debug)]
-pub struct Prefixed<C = NoChecksum> {
+pub struct Prefixed<C = NoChecksum, const VARINT: bool = false> {
+    /// Of the length, unless it is a varint.
     width: Width,
     order: Order,
     head_check: bool,
-    /// Length bytes and head check.
+    /// Length bytes, unless they are a varint's, and head check.
     lead_len: u8,
     place: Place,
     cover: Cover,
@@ -116,6 +121,40 @@ impl Prefixed {
     }
 }
 
+impl Prefixed<NoChecksum, true> {
+    /// A length of as many bytes as it needs, one for payloads to 127, two to
+    /// 16,383, and so on: seven bits a byte, least significant first, whatever
+    /// the [order](Prefixed::order). Without checks, for payloads of at most
+    /// `payload_len_max` bytes.
+    ///
+    /// These are the delimited messages of Protocol Buffers. A length in more
+    /// bytes than it needs is damage.
+    ///
+    /// ```
+    /// use forebay::frame::{Encode, Prefixed};
+    ///
+    /// let format = Prefixed::varint(1024);
+    /// let mut out = [0; 400];
+    /// assert_eq!(format.encode(&[7; 300], &mut out)?, 302);
+    /// assert_eq!(out[..3], [0xAC, 0x02, 7]);
+    /// # Ok::<(), forebay::frame::EncodeError>(())
+    /// ```
+    #[must_use]
+    pub const fn varint(payload_len_max: usize) -> Self {
+        let Prefixed { width, order, place, cover, checksum, .. } = Prefixed::new(Width::U64, 0);
+        Self {
+            width,
+            order,
+            head_check: false,
+            lead_len: 0,
+            place,
+            cover,
+            payload_len_max,
+            checksum,
+        }
+    }
+}
+
 impl<C> Prefixed<C> {
     /// forebay's own format: `u32` little-endian length, head check, payload,
     /// and `checksum` over all of it.
@@ -129,7 +168,9 @@ impl<C> Prefixed<C> {
             .cover(Cover::HeadAndPayload)
             .checksum(checksum)
     }
+}
 
+impl<C, const VARINT: bool> Prefixed<C, VARINT> {
     /// Sets the byte order.
     #[must_use]
     pub const fn order(mut self, order: Order) -> Self {
@@ -141,7 +182,7 @@ impl<C> Prefixed<C> {
     #[must_use]
     pub const fn head_check(mut self) -> Self {
         self.head_check = true;
-        self.lead_len = self.width as u8 + HEAD_CHECK_LEN;
+        self.lead_len = if VARINT { 0 } else { self.width as u8 } + HEAD_CHECK_LEN;
         self
     }
 
@@ -161,7 +202,7 @@ impl<C> Prefixed<C> {
 
     /// Replaces the checksum.
     #[must_use]
-    pub const fn checksum<D>(self, checksum: D) -> Prefixed<D>
+    pub const fn checksum<D>(self, checksum: D) -> Prefixed<D, VARINT>
     where
         C: Copy,
     {
@@ -185,20 +226,11 @@ impl<C> Prefixed<C> {
 }
 
 impl<C: Checksum> Prefixed<C> {
-    /// Length bytes and head check.
-    #[inline]
-    const fn lead_len(&self) -> usize {
-        self.lead_len as usize
-    }
-
     /// Bytes before the payload.
     #[inline]
     #[must_use]
     pub const fn head_len(&self) -> usize {
-        match self.place {
-            Place::BeforePayload => self.lead_len() + C::LEN,
-            Place::AfterPayload => self.lead_len(),
-        }
+        self.behind_lead(self.lead_len(0))
     }
 
     /// Bytes after the payload.
@@ -210,335 +242,35 @@ impl<C: Checksum> Prefixed<C> {
             Place::AfterPayload => C::LEN,
         }
     }
+}
+
+impl<C: Checksum, const VARINT: bool> Prefixed<C, VARINT> {
+    /// Bytes of the length of a payload of `payload_len` bytes.
+    #[inline]
+    const fn width(&self, payload_len: usize) -> usize {
+        if VARINT { varint::len_bytes(payload_len as u64) } else { self.width.len_bytes() }
+    }
+
+    /// Length bytes and head check of a payload of `payload_len` bytes.
+    #[inline]
+    const fn lead_len(&self, payload_len: usize) -> usize {
+        let varint_len = if VARINT { self.width(payload_len) } else { 0 };
+        varint_len + self.lead_len as usize
+    }
+
+    /// Where the payload begins behind length and head check.
+    #[inline]
+    const fn behind_lead(&self, lead_len: usize) -> usize {
+        match self.place {
+            Place::BeforePayload => lead_len + C::LEN,
+            Place::AfterPayload => lead_len,
+        }
+    }
 
     /// The length in bytes of the frame of a payload of `payload_len` bytes.
     #[inline]
     #[must_use]
     pub const fn frame_len(&self, payload_len: usize) -> usize {
-        payload_len.saturating_add(self.lead_len() + C::LEN)
-    }
-
-    /// Completes a frame whose payload is in place already.
-    ///
-    /// `frame` is the whole frame: [`head_len`](Prefixed::head_len) bytes to be
-    /// written here, the payload, [`tail_len`](Prefixed::tail_len) bytes to be
-    /// written here. A producer that frames in its grant reserves
-    /// [`frame_len`](Prefixed::frame_len) bytes and calls this last.
-    ///
-    /// # Errors
-    ///
-    /// [`EncodeError::NoRoom`] when `frame` is shorter than head and tail,
-    /// [`EncodeError::TooLong`] when the payload is over the maximum.
-    ///
-    /// ```
-    /// use forebay::checksum::CRC32;
-    /// use forebay::frame::{Encode, Prefixed};
-    ///
-    /// let format = Prefixed::native(64, CRC32);
-    /// let mut in_place = [0; 32];
-    /// let frame = &mut in_place[..format.frame_len(2)];
-    /// frame[format.head_len()..][..2].copy_from_slice(b"ok");
-    /// format.seal(frame)?;
-    ///
-    /// let mut encoded = [0; 32];
-    /// let len = format.encode(b"ok", &mut encoded)?;
-    /// assert_eq!(in_place[..len], encoded[..len]);
-    /// # Ok::<(), forebay::frame::EncodeError>(())
-    /// ```
-    #[inline]
-    pub fn seal(&self, frame: &mut [u8]) -> Result<(), EncodeError> {
-        let (head_len, tail_len) = (self.head_len(), self.tail_len());
-        let free = frame.len();
-        let no_room = EncodeError::NoRoom { needed: head_len + tail_len, free };
-        let payload_len = free.checked_sub(head_len + tail_len).ok_or(no_room)?;
-        self.check_len(payload_len)?;
-        let head = frame.get_mut(..head_len).ok_or(no_room)?;
-        self.put_lead(payload_len, head);
-        let payload = frame.get(head_len..head_len + payload_len).ok_or(no_room)?;
-        let checksum = self.checksum_of(frame, payload);
-        self.put_checksum(checksum, frame);
-        Ok(())
-    }
-
-    #[inline]
-    fn check_len(&self, payload_len: usize) -> Result<(), EncodeError> {
-        if payload_len > self.payload_len_max {
-            return Err(EncodeError::TooLong {
-                payload_len,
-                payload_len_max: self.payload_len_max,
-            });
-        }
-        Ok(())
-    }
-
-    /// Writes length and head check to the front of `head`.
-    #[inline]
-    fn put_lead(&self, payload_len: usize, head: &mut [u8]) {
-        let length = head.get_mut(..self.width.len_bytes()).unwrap_or_default();
-        self.order.put(payload_len as u64, length);
-        self.put_head_check(head);
-    }
-
-    /// Writes the head check behind the length at the front of `head`.
-    #[inline]
-    fn put_head_check(&self, head: &mut [u8]) {
-        let width = self.width.len_bytes();
-        if let (true, Some((length, rest))) = (self.head_check, head.split_at_mut_checked(width)) {
-            let check = u64::from(HEAD_CHECK.checksum(length));
-            let place = rest.get_mut(..usize::from(HEAD_CHECK_LEN)).unwrap_or_default();
-            self.order.put(check, place);
-        }
-    }
-
-    /// Computes the checksum of a frame whose length, head check and payload
-    /// are in place. `payload` is the payload too, there or elsewhere.
-    #[inline]
-    fn checksum_of(&self, frame: &[u8], payload: &[u8]) -> u64 {
-        let covered = match (self.cover, self.place) {
-            (Cover::Payload, _) => Some(payload),
-            // Head and payload are neighbours: one part.
-            (Cover::HeadAndPayload, Place::AfterPayload) => {
-                frame.get(..self.lead_len() + payload.len())
-            }
-            (Cover::HeadAndPayload, Place::BeforePayload) => None,
-        };
-        match covered {
-            Some(covered) => truncate(self.checksum.compute(&[covered]), C::LEN),
-            None => self.checksum_apart(frame.get(..self.lead_len()).unwrap_or_default(), payload),
-        }
-    }
-
-    /// Computes the checksum over what it covers, from separate places.
-    #[inline(never)]
-    fn checksum_apart(&self, lead: &[u8], payload: &[u8]) -> u64 {
-        let value = match self.cover {
-            Cover::Payload => self.checksum.compute(&[payload]),
-            Cover::HeadAndPayload => self.checksum.compute(&[lead, payload]),
-        };
-        truncate(value, C::LEN)
-    }
-
-    /// Where the checksum of a frame of `frame_len` bytes stands.
-    #[inline]
-    fn checksum_range(&self, frame_len: usize) -> Range<usize> {
-        let begin = match self.place {
-            Place::BeforePayload => self.lead_len(),
-            Place::AfterPayload => frame_len.saturating_sub(C::LEN),
-        };
-        begin..begin + C::LEN
-    }
-
-    #[inline]
-    fn put_checksum(&self, checksum: u64, frame: &mut [u8]) {
-        if let Some(place) = frame.get_mut(self.checksum_range(frame.len())) {
-            self.order.put(checksum, place);
-        }
-    }
-
-    /// Reads the head at the front of `input`, which holds at least
-    /// `lead_len` bytes: the payload's length, or what is wrong.
-    #[inline]
-    fn read_lead(&self, input: &[u8]) -> Result<usize, Reason> {
-        let width = self.width.len_bytes();
-        if self.head_check {
-            let computed = HEAD_CHECK.checksum(input.get(..width).unwrap_or_default());
-            let received = input.get(width..self.lead_len()).unwrap_or_default();
-            // Two bytes always fit.
-            #[allow(clippy::cast_possible_truncation)]
-            let received = self.order.take(received) as u16;
-            if computed != received {
-                return Err(Reason::HeadCheck { computed, received });
-            }
-        }
-        let len = match input.first_chunk() {
-            // One load whatever the width.
-            Some(&first) => {
-                self.order.swap(u64::from_le_bytes(first) & self.width.len_max(), width)
-            }
-            None => self.order.take(input.get(..width).unwrap_or_default()),
-        };
-        match usize::try_from(len) {
-            Ok(len) if len <= self.payload_len_max => Ok(len),
-            _ => Err(Reason::TooLong { len, len_max: self.payload_len_max as u64 }),
-        }
-    }
-
-    /// What stands at the front of `input`; see [`Decode::decode`].
-    // Always, as for `encode`.
-    #[inline(always)]
-    fn look(&self, input: &[u8]) -> Step {
-        let lead_len = self.lead_len();
-        if input.len() < lead_len {
-            return Step::Incomplete { needed: lead_len };
-        }
-        let payload_len = match self.read_lead(input) {
-            Ok(payload_len) => payload_len,
-            // Nothing behind such a head can be trusted, its length least.
-            Err(reason) => return Step::Damaged { skip: 1, reason, resync: true },
-        };
-        let frame_len = self.frame_len(payload_len);
-        let Some(frame) = input.get(..frame_len) else {
-            return Step::Incomplete { needed: frame_len };
-        };
-        let head_len = self.head_len();
-        let payload = head_len..head_len + payload_len;
-        if C::LEN > 0 {
-            let computed = self.checksum_of(frame, frame.get(payload.clone()).unwrap_or_default());
-            let received = frame.get(self.checksum_range(frame_len)).unwrap_or_default();
-            let received = self.order.take(received);
-            if computed != received {
-                let reason = Reason::Checksum { computed, received };
-                return Step::Damaged { skip: frame_len, reason, resync: false };
-            }
-        }
-        Step::Frame { payload, frame_len }
-    }
-}
-
-impl<C: Checksum> Encode for Prefixed<C> {
-    #[inline]
-    fn frame_len_max(&self, payload_len: usize) -> usize {
-        self.frame_len(payload_len)
-    }
-
-    // Always, since a format is mostly a constant, of which little is left
-    // where the compiler sees it.
-    #[inline(always)]
-    fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, EncodeError> {
-        self.check_len(payload.len())?;
-        let frame_len = self.frame_len(payload.len());
-        let frame = room(out, frame_len)?;
-        let no_room = EncodeError::NoRoom { needed: frame_len, free: frame_len };
-        // Over the payload where it lies, and before the copy, which then finds
-        // it in the nearest cache.
-        let early = (self.cover == Cover::Payload).then(|| self.checksum_of(&[], payload));
-        // The length first, as the payload covers what it overwrites.
-        self.order.put_over(payload.len() as u64, self.width.len_bytes(), frame);
-        let rest = frame.get_mut(self.head_len()..).ok_or(no_room)?;
-        rest.get_mut(..payload.len()).ok_or(no_room)?.copy_from_slice(payload);
-        self.put_head_check(frame);
-        let checksum = early.unwrap_or_else(|| self.checksum_of(frame, payload));
-        self.put_checksum(checksum, frame);
-        Ok(frame_len)
-    }
-
-    #[inline]
-    fn envelope(&self, payload: &[u8], out: &mut [u8]) -> Result<Option<Envelope>, EncodeError> {
-        self.check_len(payload.len())?;
-        let envelope = Envelope { head_len: self.head_len(), tail_len: self.tail_len() };
-        let out = room(out, envelope.head_len + envelope.tail_len)?;
-        let (head, tail) = out.split_at_mut(envelope.head_len);
-        self.put_lead(payload.len(), head);
-        let (lead, place) = head.split_at_mut(self.lead_len());
-        let place = match self.place {
-            Place::BeforePayload => place,
-            Place::AfterPayload => tail,
-        };
-        self.order.put(self.checksum_apart(lead, payload), place);
-        Ok(Some(envelope))
-    }
-}
-
-impl<C: Checksum> Decode for Prefixed<C> {
-    #[inline]
-    fn frame_len_max(&self) -> usize {
-        self.frame_len(self.payload_len_max)
-    }
-
-    #[inline(always)]
-    fn decode(&self, input: &mut [u8], _seen: usize) -> Step {
-        self.look(input)
-    }
-
-    /// With a head check, the next head that validates; without one, nothing
-    /// in the stream can be trusted any more.
-    fn resync(&self, input: &[u8]) -> Resync {
-        if !self.head_check {
-            return Resync::Skip(input.len());
-        }
-        let lead_len = self.lead_len();
-        match input.windows(lead_len).position(|lead| self.read_lead(lead).is_ok()) {
-            Some(at) => Resync::Tentative(at),
-            None => Resync::Skip((input.len() + 1).saturating_sub(lead_len)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checksum::{CRC16, CRC32, CRC64};
-
-    #[test]
-    fn the_head_check_of_zeros_is_not_zero() {
-        for width in [Width::U8, Width::U16, Width::U32, Width::U64] {
-            assert_ne!(HEAD_CHECK.checksum(&[0; 8][..width.len_bytes()]), 0, "{width:?}");
-        }
-    }
-
-    #[test]
-    fn a_maximum_over_the_width_is_the_widths() {
-        assert_eq!(Prefixed::new(Width::U8, 1000).payload_len_max(), 255);
-        assert_eq!(Prefixed::new(Width::U16, 1000).payload_len_max(), 1000);
-    }
-
-    /// Every member of the family: encode, envelope and decode agree.
-    #[test]
-    fn members_round_trip() {
-        fn check<C: Checksum + Copy>(checksum: C) {
-            for width in [Width::U8, Width::U16, Width::U32, Width::U64] {
-                for order in [Order::Little, Order::Big] {
-                    for place in [Place::BeforePayload, Place::AfterPayload] {
-                        for cover in [Cover::Payload, Cover::HeadAndPayload] {
-                            let plain = Prefixed::new(width, 200).order(order).place(place);
-                            let format = plain.cover(cover).checksum(checksum);
-                            round_trip(format);
-                            round_trip(format.head_check());
-                        }
-                    }
-                }
-            }
-        }
-        fn round_trip<C: Checksum>(format: Prefixed<C>) {
-            for payload in [&b""[..], b"\0", b"123456789", &[7; 200]] {
-                let mut whole = [0; 256];
-                let len = format.encode(payload, &mut whole).unwrap();
-                assert_eq!(len, format.frame_len(payload.len()));
-
-                let mut around = [0; 64];
-                let envelope = format.envelope(payload, &mut around).unwrap().unwrap();
-                let (head, tail) = around.split_at(envelope.head_len);
-                assert_eq!(&whole[..envelope.head_len], head);
-                assert_eq!(&whole[len - envelope.tail_len..len], &tail[..envelope.tail_len]);
-
-                let at = format.head_len();
-                let expected = Step::Frame { payload: at..at + payload.len(), frame_len: len };
-                assert_eq!(format.decode(&mut whole, 0), expected);
-                for short in (1..len).step_by(if cfg!(miri) { 150 } else { 1 }) {
-                    let step = format.decode(&mut whole[..short], 0);
-                    let Step::Incomplete { needed } = step else { panic!("{step:?}") };
-                    assert!(short < needed && needed <= len);
-                }
-            }
-            let error = EncodeError::TooLong { payload_len: 201, payload_len_max: 200 };
-            assert_eq!(format.encode(&[0; 201], &mut [0; 256]), Err(error));
-            let needed = format.frame_len(4);
-            let error = EncodeError::NoRoom { needed, free: needed - 1 };
-            assert_eq!(format.encode(&[0; 4], &mut [0; 64][..needed - 1]), Err(error));
-        }
-        check(NoChecksum);
-        check(CRC16);
-        check(CRC32);
-        check(CRC64);
-    }
-
-    #[test]
-    fn a_length_over_the_maximum_is_refused_before_anything_is_waited_for() {
-        let format = Prefixed::flatstream(1024);
-        let reason = Reason::TooLong { len: 0x7FFF_FFFF, len_max: 1024 };
-        assert_eq!(
-            format.decode(&mut [0xFF, 0xFF, 0xFF, 0x7F], 0),
-            Step::Damaged { skip: 1, reason, resync: true }
-        );
+        payload_len.saturating_add(self.lead_len(payload_len) + len_of::<C>())
     }
 }

@@ -15,6 +15,8 @@
 //! fits; then nothing else is taken before its rest. A pump of one lane knows
 //! neither priorities nor groups, for there is nothing to come between.
 
+use core::mem;
+
 use super::{
     LanePlace, Pump,
     lane::Level,
@@ -196,26 +198,39 @@ where
     fn put_group(&mut self, lane: usize, first: Place) -> Put {
         let was_empty = self.stage.frames() == 0;
         let before = self.mark(lane);
+        let taking = Taking { pump: self, lane, first, before: Some(before) };
         let mut place = first;
-        while !self.is_full() && self.put(lane, place) {
-            let next = if place.more { self.next_place(lane) } else { None };
-            let Some(next) = next else { return Put::Taken };
+        while !taking.pump.is_full() && taking.pump.put_taken(lane, place) {
+            let next = if place.more { taking.pump.next_place(lane) } else { None };
+            let Some(next) = next else {
+                mem::forget(taking);
+                return Put::Taken;
+            };
             place = next;
         }
-        if was_empty {
-            self.put_back(lane, place);
-            self.group = Some(LanePlace { lane, place });
-            return Put::Part;
+        if !was_empty {
+            return Put::Full;
         }
-        self.cut(lane, &before);
-        self.put_back(lane, first);
-        Put::Full
+        mem::forget(taking);
+        self.put_back(lane, place);
+        self.group = Some(LanePlace { lane, place });
+        Put::Part
     }
 
     /// Puts one record into the batch, or counts it as undeliverable; `false`
     /// when it does not fit beside what is there.
     #[inline]
     fn put(&mut self, lane: usize, place: Place) -> bool {
+        let taking = Taking { pump: self, lane, first: place, before: None };
+        let put = taking.pump.put_taken(lane, place);
+        mem::forget(taking);
+        put
+    }
+
+    /// As [`put`](Pump::put), for a caller who takes it back when the format
+    /// panics.
+    #[inline]
+    fn put_taken(&mut self, lane: usize, place: Place) -> bool {
         let cargo = Cargo::Record(lane);
         if LANES > 1 && !self.runs.takes(cargo) {
             return false;
@@ -291,5 +306,32 @@ where
             Some(held) => lane.consumer.release_to(held.place.begin()),
             None => lane.consumer.release_walked(),
         }
+    }
+}
+
+/// Records on their way from a lane into the batch. Dropped, it puts them back
+/// and cuts them out of the batch: they do not fit, or the format has panicked.
+struct Taking<'p, 'r, F, B, const LANES: usize, const SLICES: usize>
+where
+    F: Encode,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    pump: &'p mut Pump<'r, F, B, LANES, SLICES>,
+    lane: usize,
+    first: Place,
+    /// Where the batch ended before them, when some may be in it.
+    before: Option<Mark>,
+}
+
+impl<F, B, const LANES: usize, const SLICES: usize> Drop for Taking<'_, '_, F, B, LANES, SLICES>
+where
+    F: Encode,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            self.pump.cut(self.lane, before);
+        }
+        self.pump.put_back(self.lane, self.first);
     }
 }

@@ -1,7 +1,11 @@
 //! What has not left, for whoever gives up on the sink.
 
-use super::{Cargo, LanePlace, Pump};
-use crate::{frame::Encode, stage::Waiting};
+use super::{Cargo, Lane, LanePlace, Pump};
+use crate::{
+    frame::Encode,
+    ring::{Consumer, Place},
+    stage::Waiting,
+};
 
 /// A message that has been accepted and has not left; see
 /// [`Pump::for_each_undelivered`].
@@ -62,18 +66,31 @@ where
         });
         drop(cargo);
         for index in 0..self.lanes.len() {
-            if let Some(lane) = self.lanes.get_mut(index)
-                && let Some(first) = lane.consumer.next_place()
+            if let Some(Lane { consumer, .. }) = self.lanes.get_mut(index)
+                && let Some(first) = consumer.next_place()
             {
+                let shown = Shown { consumer, first };
                 let mut next = Some(first);
                 while let Some(place) = next {
-                    show(index, Undelivered::Message(lane.consumer.bytes(place)));
-                    next = lane.consumer.next_place();
+                    show(index, Undelivered::Message(shown.consumer.bytes(place)));
+                    next = shown.consumer.next_place();
                 }
-                lane.consumer.put_back(first);
             }
             // A ring that is overwritten was held meanwhile.
             self.release_lane(index);
         }
+    }
+}
+
+/// Records that are walked over to be shown, and put back, also when who is
+/// shown them panics.
+struct Shown<'c, 'r> {
+    consumer: &'c mut Consumer<'r>,
+    first: Place,
+}
+
+impl Drop for Shown<'_, '_> {
+    fn drop(&mut self) {
+        self.consumer.put_back(self.first);
     }
 }

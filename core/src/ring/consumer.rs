@@ -12,10 +12,15 @@ pub struct Consumer<'r> {
     region: Region<'r>,
     hold: Hold,
     /// All before it has been released; known while the hold is this side's.
-    /// Invariant: `head <= walked`; without the hold they are equal.
     head: Position,
+    /// Where a walk ends: a lap behind the head, or at the head without the
+    /// hold. Invariant: `head <= walked <= end`.
+    end: Position,
     /// All before it has been seen committed.
     walked: Position,
+    /// Records between the two, where [`Records`] walked; the pump keeps an
+    /// account of its own.
+    seen: usize,
     #[cfg(feature = "alloc")]
     kept: Option<alloc::sync::Arc<super::heap::Shared>>,
 }
@@ -39,6 +44,11 @@ impl Place {
     pub(crate) fn end(self) -> Position {
         self.record.plus(span(self.len))
     }
+
+    /// The position of its bytes.
+    fn payload(self) -> Position {
+        self.record.plus(HEADER_LEN)
+    }
 }
 
 impl<'r> Consumer<'r> {
@@ -48,7 +58,9 @@ impl<'r> Consumer<'r> {
             region,
             hold: Hold::new(overwritten),
             head: Position::FIRST,
+            end: Position::FIRST.plus(if overwritten { 0 } else { region.capacity() }),
             walked: Position::FIRST,
+            seen: 0,
             #[cfg(feature = "alloc")]
             kept: None,
         }
@@ -76,64 +88,27 @@ impl<'r> Consumer<'r> {
     /// ```
     ///
     /// In a ring that is [overwritten](super::Overwrite) there are none while
-    /// a producer is about to drop some. None is dropped from now on until
-    /// `release`; `release(0)` leaves all of them to the producers again.
+    /// a producer is about to drop some. From the first record on none is
+    /// dropped until `release`; `release(0)` leaves all of them to the
+    /// producers again.
     #[inline]
-    pub fn records(&mut self) -> Records<'_> {
-        self.walked = self.head;
-        let walk = if self.hold() && self.keeps_hold() {
-            self.walk_from(self.head)
-        } else {
-            Walk { at: self.head, end: self.head }
-        };
-        Records { region: self.region, walk }
+    pub fn records(&mut self) -> Records<'_, 'r> {
+        (self.walked, self.seen) = (self.head, 0);
+        Records { consumer: self }
     }
 
-    /// Whether the hold is kept for a look at the records: gives it back when
-    /// there are none.
-    #[inline]
-    fn keeps_hold(&mut self) -> bool {
-        // SAFETY: **ownership**: the word is the holder's, or it is free and
-        // the producer at most stores it, atomically.
-        let header = unsafe { self.region.header(self.head) };
-        // Relaxed: `Walk` looks again before anything behind it is read.
-        match header.load(Ordering::Relaxed) {
-            0 => !self.hold.is_shared() || self.release_padding(),
-            header if header & PAD != 0 => self.release_padding(),
-            _ => true,
-        }
-    }
-
-    /// Whether the head is this side's.
-    #[inline]
-    fn hold(&mut self) -> bool {
-        self.hold.is_taken() || self.take_hold()
-    }
-
+    /// At the end of the walk: whether it may go on, since the hold has been
+    /// taken.
     #[cold]
-    fn take_hold(&mut self) -> bool {
-        let taken = self.hold.take(self.region);
+    fn takes_hold(&mut self) -> bool {
+        let taken = !self.hold.is_taken() && self.hold.take(self.region);
         if taken {
             // Relaxed: who had the hold before has stored it.
-            self.head = Position(self.region.head().load(Ordering::Relaxed));
-            self.walked = self.head;
+            let head = Position(self.region.head().load(Ordering::Relaxed));
+            (self.head, self.walked) = (head, head);
+            self.end = head.plus(self.region.capacity());
         }
         taken
-    }
-
-    /// Releases padding before the oldest record, so that grants that were
-    /// dropped do not fill the ring while there are no records to release.
-    /// Whether the hold is kept: where it is shared, for a record only.
-    #[cold]
-    fn release_padding(&mut self) -> bool {
-        let place = self.next_place();
-        if let Some(place) = place {
-            self.put_back(place);
-            self.release_to(self.walked);
-        } else {
-            self.release_walked();
-        }
-        self.hold.is_taken()
     }
 
     /// Gives the room of the oldest `records` records back to the producer.
@@ -143,17 +118,22 @@ impl<'r> Consumer<'r> {
     /// the producers; nothing is released while one of them drops some.
     #[inline]
     pub fn release(&mut self, records: usize) -> usize {
-        self.walked = self.head;
-        let mut released = 0;
-        if records > 0 && self.hold() {
-            let mut walk = self.walk_from(self.head);
-            while released < records && walk.next(self.region).is_some() {
-                released += 1;
-            }
-            self.walked = walk.at;
-        }
+        // All that have been seen, mostly: where they end is known.
+        let released =
+            if records > 0 && records == self.seen { records } else { self.walk_over(records) };
+        self.seen = 0;
         self.release_walked();
         released
+    }
+
+    /// Walks from the head over at most `records` records; how many it found.
+    fn walk_over(&mut self, records: usize) -> usize {
+        self.walked = self.head;
+        let mut found = 0;
+        while found < records && self.next_place().is_some() {
+            found += 1;
+        }
+        found
     }
 
     /// Whether the producers are gone and every record has been released.
@@ -174,7 +154,7 @@ impl<'r> Consumer<'r> {
         if !self.hold.is_taken() {
             return self.region.finds_or_may_find();
         }
-        let mut walk = self.walk_from(self.walked);
+        let mut walk = Walk { at: self.walked, end: self.end };
         walk.next(self.region).is_some() || walk.at != self.walked
     }
 
@@ -190,13 +170,6 @@ impl<'r> Consumer<'r> {
         Walk { at: head, end: head.plus(self.region.capacity()) }.next(self.region).is_some()
     }
 
-    /// A walk from `at` to at most a lap behind the head. The hold is this
-    /// side's.
-    #[inline]
-    fn walk_from(&self, at: Position) -> Walk {
-        Walk { at, end: self.head.plus(self.region.capacity()) }
-    }
-
     /// The longest record in bytes that the producer can reserve.
     #[must_use]
     pub fn record_len_max(&self) -> usize {
@@ -206,14 +179,28 @@ impl<'r> Consumer<'r> {
     /// The next committed record.
     #[inline]
     pub(crate) fn next_place(&mut self) -> Option<Place> {
-        if !self.hold() {
-            return None;
+        loop {
+            let mut walk = Walk { at: self.walked, end: self.end };
+            let place = walk.next(self.region);
+            self.walked = walk.at;
+            if place.is_some() || walk.at != walk.end || !self.takes_hold() {
+                self.invariants();
+                return place;
+            }
         }
-        let mut walk = self.walk_from(self.walked);
-        let place = walk.next(self.region);
-        self.walked = walk.at;
-        self.invariants();
-        place
+    }
+
+    /// There is none behind `walked`.
+    #[cold]
+    fn ends_at(&mut self, walked: Position) {
+        if self.seen > 0 {
+            // What is behind them stays when they are released.
+            self.walked = walked;
+        } else {
+            // Grants that were dropped do not fill the ring while there are no
+            // records to release, and nothing is held for none.
+            self.release_walked();
+        }
     }
 
     /// Undoes [`next_place`](Consumer::next_place) back to the one that gave
@@ -229,16 +216,14 @@ impl<'r> Consumer<'r> {
     /// none.
     #[inline]
     pub(crate) fn bytes(&self, place: Place) -> &[u8] {
-        let from_head = place.record.since(self.head);
-        if from_head >= self.region.capacity() || !self.hold.is_taken() {
+        if place.record.since(self.head) >= self.end.since(self.head) {
             debug_assert!(false, "the record has been released");
             return &[];
         }
-        let payload = place.record.plus(HEADER_LEN);
         // SAFETY: **ownership**: committed, as only `Walk` makes places, held
         // and not released, so that nobody writes it; releasing and giving the
         // hold back take `&mut self`.
-        unsafe { self.region.bytes(payload, place.len) }
+        unsafe { self.region.bytes(place.payload(), place.len) }
     }
 
     /// The position behind the last record that was walked over.
@@ -253,8 +238,16 @@ impl<'r> Consumer<'r> {
         if self.walked != self.head {
             self.free(self.walked);
         }
-        self.hold.give_back(self.region);
+        if self.hold.is_shared() {
+            self.give_hold_back();
+        }
         self.invariants();
+    }
+
+    #[cold]
+    fn give_hold_back(&mut self) {
+        self.hold.give_back(self.region);
+        self.end = self.head;
     }
 
     /// Gives everything before `position` back, which has been walked over;
@@ -279,18 +272,19 @@ impl<'r> Consumer<'r> {
         // record is left.
         unsafe { self.region.wipe(self.head, len) };
         self.head = position;
+        self.end = position.plus(self.region.capacity());
         // Release: pairs with the producer's Acquire load; the span is wiped.
         self.region.head().store(position.0, Ordering::Release);
         self.invariants();
     }
 
-    /// Checks **room** as far as it has been walked, and `head <= walked`,
-    /// which are equal without the hold.
+    /// Checks **room** as far as it has been walked, and where walks end.
     #[inline]
     fn invariants(&self) {
+        let lap = if self.hold.is_taken() { self.region.capacity() } else { 0 };
+        debug_assert_eq!(self.end.since(self.head), lap, "end of a walk");
         let walked = self.walked.since(self.head);
-        let walked_max = if self.hold.is_taken() { self.region.capacity() } else { 0 };
-        debug_assert!(walked <= walked_max, "room: {walked} bytes walked over");
+        debug_assert!(walked <= lap, "room: {walked} bytes walked over");
     }
 }
 
@@ -343,20 +337,24 @@ impl Walk {
 
 /// The committed records of a ring; see [`Consumer::records`].
 #[derive(Debug)]
-pub struct Records<'c> {
-    region: Region<'c>,
-    walk: Walk,
+pub struct Records<'c, 'r> {
+    consumer: &'c mut Consumer<'r>,
 }
 
-impl<'c> Iterator for Records<'c> {
+impl<'c> Iterator for Records<'c, '_> {
     type Item = &'c [u8];
 
     #[inline]
     fn next(&mut self) -> Option<&'c [u8]> {
-        let place = self.walk.next(self.region)?;
-        let payload = place.record.plus(HEADER_LEN);
-        // SAFETY: **ownership**: committed, and not released while the
+        let consumer = &mut *self.consumer;
+        let walked = consumer.walked;
+        let Some(place) = consumer.next_place() else {
+            consumer.ends_at(walked);
+            return None;
+        };
+        consumer.seen += 1;
+        // SAFETY: **ownership**: committed, held, and not released while the
         // consumer is borrowed.
-        Some(unsafe { self.region.bytes(payload, place.len) })
+        Some(unsafe { consumer.region.bytes(place.payload(), place.len) })
     }
 }

@@ -33,12 +33,6 @@ impl Hold {
         self.taken
     }
 
-    /// Whether producers take it too.
-    #[inline]
-    pub(super) fn is_shared(&self) -> bool {
-        self.shared
-    }
-
     /// Takes it, unless a producer has it; whether it is now the consumer's.
     #[cold]
     pub(super) fn take(&mut self, region: Region<'_>) -> bool {
@@ -46,10 +40,15 @@ impl Hold {
         self.taken
     }
 
-    /// Gives it back, where it is shared; the head is where it is to be.
+    /// Whether producers take it too.
     #[inline]
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Gives it back if it was taken; the head is where it is to be.
     pub(super) fn give_back(&mut self, region: Region<'_>) {
-        if self.shared && self.taken {
+        if self.taken {
             self.taken = false;
             region.give_hold_back();
         }
@@ -109,12 +108,12 @@ impl Hold {
         true
     }
 
-    pub(super) fn is_shared(&self) -> bool {
-        false
-    }
-
     pub(super) fn take(&mut self, _region: Region<'_>) -> bool {
         true
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        false
     }
 
     pub(super) fn give_back(&mut self, _region: Region<'_>) {}

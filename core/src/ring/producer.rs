@@ -91,20 +91,23 @@ impl<'r, M: Mode> Producer<'r, M> {
     /// Takes room of `len` bytes, or counts `records` as refused.
     #[inline]
     pub(super) fn grant(&mut self, len: usize, records: u64) -> Result<Grant<'_, M>, ReserveError> {
+        let claim = self.claim(len, records)?;
+        Ok(Grant { region: self.region, state: &mut self.state, claim })
+    }
+
+    #[inline]
+    fn claim(&mut self, len: usize, records: u64) -> Result<Claim, ReserveError> {
         let len_max = self.region.capacity() / 2 - HEADER_LEN;
         let claim = if len > len_max {
             Err(ReserveError::TooLong { len, len_max })
         } else {
             self.state.mode.claim(self.region, len)
         };
-        match claim {
-            Ok(claim) => Ok(Grant { region: self.region, state: &mut self.state, claim }),
-            Err(error) => {
-                self.state.offers.refuse(records);
-                self.state.mode.refused(error, records);
-                Err(error)
-            }
+        if let Err(error) = claim {
+            self.state.offers.refuse(records);
+            self.state.mode.refused(error, records);
         }
+        claim
     }
 
     /// Copies `record` into the ring and commits it.
@@ -114,7 +117,9 @@ impl<'r, M: Mode> Producer<'r, M> {
     /// As [`reserve`](Producer::reserve).
     #[inline]
     pub fn push(&mut self, record: &[u8]) -> Result<(), ReserveError> {
-        let mut grant = self.reserve(record.len())?;
+        // Not by `reserve`: a result of a claim costs less than one of a grant.
+        let claim = self.claim(record.len(), 1)?;
+        let mut grant = Grant { region: self.region, state: &mut self.state, claim };
         grant.copy_from_slice(record);
         grant.commit();
         Ok(())

@@ -82,38 +82,48 @@ pub(crate) fn all(payload_len_max: usize) -> Vec<Member> {
     members
 }
 
-/// Width x order x head check x place x cover x checksum.
+/// Width or varint x order x head check x place x cover x checksum.
 pub(crate) fn prefixed(payload_len_max: usize) -> Vec<Member> {
     let mut members = Vec::new();
     for width in [Width::U8, Width::U16, Width::U32, Width::U64] {
-        for bits in 0..16 {
-            let bit = |bit: u32| bits >> bit & 1 == 1;
-            let order = if bit(0) { Order::Big } else { Order::Little };
-            let place = if bit(1) { Place::BeforePayload } else { Place::AfterPayload };
-            let cover = if bit(2) { Cover::HeadAndPayload } else { Cover::Payload };
-            let format =
-                Prefixed::new(width, payload_len_max).order(order).place(place).cover(cover);
-            let format = if bit(3) { format.head_check() } else { format };
-            let spec = spec::Prefixed {
-                width: width.len_bytes(),
-                big_endian: bit(0),
-                before: bit(1),
-                covers_head: bit(2),
-                head_check: bit(3),
-                payload_len_max,
-                sum: NONE,
-            };
-            let with = |sum| Spec::Prefixed(spec::Prefixed { sum, ..spec });
-            members.push(Member { spec: with(NONE), format: Box::new(format) });
-            members.push(Member { spec: with(CUSTOM), format: Box::new(format.checksum(Custom)) });
-            members.push(Member { spec: with(SUM16), format: Box::new(format.checksum(CRC16)) });
-            members.push(Member { spec: with(SUM32), format: Box::new(format.checksum(CRC32)) });
-            members.push(Member { spec: with(SUM64), format: Box::new(format.checksum(CRC64)) });
-        }
+        let format = Prefixed::new(width, payload_len_max);
+        every(format, width.len_bytes(), payload_len_max, &mut members);
     }
+    every(Prefixed::varint(payload_len_max), 0, payload_len_max, &mut members);
     members.push(native(payload_len_max));
     members.push(flatstream(payload_len_max));
     members
+}
+
+fn every<const VARINT: bool>(
+    plain: Prefixed<NoChecksum, VARINT>,
+    width: usize,
+    payload_len_max: usize,
+    members: &mut Vec<Member>,
+) {
+    for bits in 0..16 {
+        let bit = |bit: u32| bits >> bit & 1 == 1;
+        let order = if bit(0) { Order::Big } else { Order::Little };
+        let place = if bit(1) { Place::BeforePayload } else { Place::AfterPayload };
+        let cover = if bit(2) { Cover::HeadAndPayload } else { Cover::Payload };
+        let format = plain.order(order).place(place).cover(cover);
+        let format = if bit(3) { format.head_check() } else { format };
+        let spec = spec::Prefixed {
+            width,
+            big_endian: bit(0),
+            before: bit(1),
+            covers_head: bit(2),
+            head_check: bit(3),
+            payload_len_max,
+            sum: NONE,
+        };
+        let with = |sum| Spec::Prefixed(spec::Prefixed { sum, ..spec });
+        members.push(Member { spec: with(NONE), format: Box::new(format) });
+        members.push(Member { spec: with(CUSTOM), format: Box::new(format.checksum(Custom)) });
+        members.push(Member { spec: with(SUM16), format: Box::new(format.checksum(CRC16)) });
+        members.push(Member { spec: with(SUM32), format: Box::new(format.checksum(CRC32)) });
+        members.push(Member { spec: with(SUM64), format: Box::new(format.checksum(CRC64)) });
+    }
 }
 
 pub(crate) fn native(payload_len_max: usize) -> Member {
@@ -127,6 +137,22 @@ pub(crate) fn native(payload_len_max: usize) -> Member {
         sum: SUM32,
     };
     let format = Box::new(Prefixed::native(payload_len_max, CRC32));
+    Member { spec: Spec::Prefixed(spec), format }
+}
+
+/// As native, with lengths that take as many bytes as they need.
+pub(crate) fn native_varint(payload_len_max: usize) -> Member {
+    let spec = spec::Prefixed {
+        width: 0,
+        big_endian: false,
+        head_check: true,
+        before: false,
+        covers_head: true,
+        payload_len_max,
+        sum: SUM32,
+    };
+    let format = Prefixed::varint(payload_len_max).head_check();
+    let format = Box::new(format.cover(Cover::HeadAndPayload).checksum(CRC32));
     Member { spec: Spec::Prefixed(spec), format }
 }
 

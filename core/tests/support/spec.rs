@@ -83,6 +83,7 @@ type Wrong = (Option<usize>, Reason);
 /// `length | head check | [checksum] | payload | [checksum]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prefixed {
+    /// 0: a varint.
     pub(crate) width: usize,
     pub(crate) big_endian: bool,
     pub(crate) head_check: bool,
@@ -106,8 +107,16 @@ impl Prefixed {
         if self.big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) }
     }
 
-    fn lead_len(&self) -> usize {
-        self.width + if self.head_check { 2 } else { 0 }
+    fn check_len(&self) -> usize {
+        if self.head_check { 2 } else { 0 }
+    }
+
+    fn length(&self, payload_len: usize) -> Vec<u8> {
+        if self.width == 0 {
+            varint(payload_len)
+        } else {
+            self.number(payload_len as u64, self.width)
+        }
     }
 
     fn checksum(&self, lead: &[u8], payload: &[u8]) -> Vec<u8> {
@@ -116,7 +125,7 @@ impl Prefixed {
     }
 
     fn encode(&self, payload: &[u8]) -> Vec<u8> {
-        let mut lead = self.number(payload.len() as u64, self.width);
+        let mut lead = self.length(payload.len());
         if self.head_check {
             lead.extend(self.number(IBM_SDLC.of(&lead), 2));
         }
@@ -128,30 +137,52 @@ impl Prefixed {
         }
     }
 
-    /// The payload's length out of a lead.
-    fn read_lead(&self, lead: &[u8]) -> Result<usize, Reason> {
-        let (length, check) = lead.split_at(self.width);
+    /// The payload's length out of a length and its check.
+    fn read_lead(&self, length: &[u8], check: &[u8]) -> Result<usize, Reason> {
         let computed = IBM_SDLC.of(length);
         let received = self.value(check);
         if self.head_check && computed != received {
             let (computed, received) = (computed.try_into().unwrap(), received.try_into().unwrap());
             return Err(Reason::HeadCheck { computed, received });
         }
-        let (len, len_max) = (self.value(length), self.payload_len_max as u64);
+        let len = if self.width == 0 { varint_value(length)? } else { self.value(length) };
+        let len_max = self.payload_len_max as u64;
         if len > len_max {
             return Err(Reason::TooLong { len, len_max });
         }
         Ok(len.try_into().unwrap())
     }
 
+    /// How many bytes of `rest` are its length.
+    fn width(&self, rest: &[u8]) -> Result<usize, Wrong> {
+        if self.width > 0 {
+            return Ok(self.width);
+        }
+        let longest = varint(self.payload_len_max).len();
+        let received = rest.len();
+        match rest.iter().take(longest).position(|byte| *byte < 128) {
+            Some(last) => Ok(last + 1),
+            None if received < longest => {
+                Err((Some(received), Reason::Truncated { received, needed: received + 1 }))
+            }
+            None => {
+                let (len, len_max) = (1 << (7 * longest), self.payload_len_max as u64);
+                Err((None, Reason::TooLong { len, len_max }))
+            }
+        }
+    }
+
     /// The frame at the front of `rest`: its length and payload.
     fn frame<'s>(&self, rest: &'s [u8]) -> Result<(usize, &'s [u8]), Wrong> {
         let received = rest.len();
         let truncated = |needed| (Some(received), Reason::Truncated { received, needed });
-        let lead = rest.get(..self.lead_len()).ok_or(truncated(self.lead_len()))?;
-        let len = self.read_lead(lead).map_err(|reason| (None, reason))?;
-        let frame_len = self.lead_len() + len + self.sum.len;
-        let body = rest.get(self.lead_len()..frame_len).ok_or(truncated(frame_len))?;
+        let width = self.width(rest)?;
+        let lead_len = width + self.check_len();
+        let lead = rest.get(..lead_len).ok_or(truncated(lead_len))?;
+        let (length, check) = lead.split_at(width);
+        let len = self.read_lead(length, check).map_err(|reason| (None, reason))?;
+        let frame_len = lead_len + len + self.sum.len;
+        let body = rest.get(lead_len..frame_len).ok_or(truncated(frame_len))?;
         let (payload, checksum) = if self.before {
             let (checksum, payload) = body.split_at(self.sum.len);
             (payload, checksum)
@@ -191,6 +222,28 @@ impl Prefixed {
         let good = |&at: &usize| self.head_check && self.frame(&rest[at..]).is_ok();
         places.find(good).unwrap_or(rest.len())
     }
+}
+
+/// Seven bits a byte, least significant first; 128 is added to all but the
+/// last.
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 128 {
+        bytes.push(u8::try_from(number % 128 + 128).unwrap());
+        number /= 128;
+    }
+    bytes.push(u8::try_from(number).unwrap());
+    bytes
+}
+
+/// The number, unless fewer bytes say it.
+fn varint_value(bytes: &[u8]) -> Result<u64, Reason> {
+    let number = bytes.iter().rev().fold(0, |number, byte| number * 128 + u64::from(byte % 128));
+    if varint(number.try_into().unwrap()) != bytes {
+        let value = bytes.iter().take(4).fold(0, |value, &byte| value * 256 + u32::from(byte));
+        return Err(Reason::Head { value });
+    }
+    Ok(number)
 }
 
 /// `COBS(payload | checksum LE) | 00`.

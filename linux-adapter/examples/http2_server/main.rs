@@ -8,13 +8,19 @@
 //! ```
 //!
 //! GET and HEAD serve files; POST and PUT are counted, or echoed at `/echo`.
-//! Each connection has a thread, and says on standard error how it went.
+//! Each connection has a thread, and says on standard error how it went. SIGINT
+//! and SIGTERM let what has begun be finished.
 
 #![forbid(unsafe_code)]
 
 mod server;
 
-use std::{env, net::TcpListener, process::ExitCode};
+use std::{env, io, net::TcpListener, os::unix::net::UnixStream, process::ExitCode};
+
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    low_level::pipe,
+};
 
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1);
@@ -23,15 +29,20 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let address = address.map_or("127.0.0.1:0".into(), |it| it.to_string_lossy().into_owned());
-    let result = TcpListener::bind(&address).and_then(|listener| {
-        println!("listening on {}", listener.local_addr()?);
-        server::serve(&listener, root.as_ref(), |report| eprintln!("{report}"))
-    });
-    match result {
+    match serve(&address, server::Config::new(root)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("http2_server: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve(address: &str, config: server::Config) -> io::Result<()> {
+    let (stop, signal) = UnixStream::pair()?;
+    pipe::register(SIGINT, signal.try_clone()?)?;
+    pipe::register(SIGTERM, signal)?;
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    server::serve(&listener, &config, stop, |report| eprintln!("{report}"))
 }

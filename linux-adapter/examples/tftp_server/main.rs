@@ -25,6 +25,10 @@ use std::{env, error::Error, net::SocketAddr, sync::atomic::Ordering};
 
 use paths::Writes;
 use server::{BUFFER_LEN, Config, Counts, Server};
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
 const USAGE: &str = "usage: tftp_server DIRECTORY [ADDRESS:PORT] [--write | --overwrite]";
 
@@ -32,13 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = None;
     let mut address: SocketAddr = "127.0.0.1:6969".parse()?;
     let mut writes = Writes::Refused;
-    for word in env::args().skip(1) {
-        match word.as_str() {
-            "--write" => writes = Writes::New,
-            "--overwrite" => writes = Writes::Any,
-            _ if word.starts_with("--") => return Err(USAGE.into()),
+    for word in env::args_os().skip(1) {
+        match word.to_str() {
+            Some("--write") => writes = Writes::New,
+            Some("--overwrite") => writes = Writes::Any,
+            Some(option) if option.starts_with("--") => return Err(USAGE.into()),
             _ if config.is_none() => config = Some(Config::new(&word)),
-            _ => address = word.parse()?,
+            word => address = word.ok_or(USAGE)?.parse()?,
         }
     }
     let config = Config { writes, ..config.ok_or(USAGE)? };
@@ -46,10 +50,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let server = Server::bind(address, config).await?;
         let shared = server.shared();
+        let mut terminated = signal(SignalKind::terminate())?;
         println!("listening on {}, {}", server.local_addr()?, shared.files.how());
+        // What is under way then is given up, and files that are not whole go.
         tokio::select! {
             result = server.run() => result?,
-            result = tokio::signal::ctrl_c() => result?,
+            result = ctrl_c() => result?,
+            _ = terminated.recv() => {}
         }
         let Counts { done, failed, repeated } = &shared.counts;
         let [done, failed, repeated] =

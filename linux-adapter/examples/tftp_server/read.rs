@@ -11,7 +11,7 @@
 //! room before `begin`. Blocks `base..base + sent_max` have been sent, `next`
 //! of them since the last acknowledgement or timeout.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{
     netascii,
@@ -104,6 +104,16 @@ impl Read {
 
     pub(crate) fn agreed(&self) -> &Agreed {
         &self.agreed
+    }
+
+    /// How long an answer is awaited: as was agreed, but at most `unproven`
+    /// until the options have been acknowledged. Before that nothing is agreed,
+    /// and the peer may be nowhere.
+    pub(crate) fn patience(&self, unproven: Duration) -> Duration {
+        match self.state {
+            State::Options { .. } => self.agreed.timeout.min(unproven),
+            _ => self.agreed.timeout,
+        }
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

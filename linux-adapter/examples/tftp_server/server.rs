@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::net::sockopt;
-use tokio::{net::UdpSocket, task::JoinSet};
+use tokio::{net::UdpSocket, sync::Semaphore, task::JoinSet};
 
 use super::{
     files::Files,
@@ -38,7 +38,8 @@ pub(crate) struct Config {
     pub(crate) file_len_max: u64,
     /// The most transfers at the same time.
     pub(crate) transfers_max: usize,
-    /// How long an answer is awaited, if the client does not say.
+    /// How long an answer is awaited, if the client does not say, and until it
+    /// has answered once.
     pub(crate) timeout: Duration,
     /// After so many timeouts in a row a client is given up.
     pub(crate) tries_max: u32,
@@ -81,6 +82,9 @@ pub(crate) struct Shared {
     pub(crate) root: Root,
     pub(crate) files: Files,
     pub(crate) counts: Counts,
+    /// As many writes as are whole may wait for a client that asks for the last
+    /// ACK again: each takes a socket, for as long as the client said.
+    pub(crate) dallies: Semaphore,
     clients: Mutex<HashMap<SocketAddr, Vec<u8>>>,
 }
 
@@ -93,7 +97,8 @@ impl Server {
         // More is better; what there is does.
         let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_LEN);
         let (counts, clients) = (Counts::default(), Mutex::default());
-        let shared = Arc::new(Shared { config, root, files, counts, clients });
+        let dallies = Semaphore::new(config.transfers_max);
+        let shared = Arc::new(Shared { config, root, files, counts, dallies, clients });
         Ok(Self { socket, shared })
     }
 

@@ -1,6 +1,6 @@
 //! A transfer: its state, a socket, a file and the time.
 
-use std::{fs::File, net::SocketAddr, sync::Arc};
+use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use forebay_linux::tokio::Lease;
 use tokio::{
@@ -79,7 +79,8 @@ impl Transfer {
         let mut read = Read::new(agreed, BUFFER_LEN, wanted.text, tries_max);
         let Self { shared, socket, client, mut lease, known: _known } = self;
         let file = shared.files.adopt(file);
-        let mut peer = Peer::new(socket, client);
+        let unproven = shared.config.timeout;
+        let mut peer = Peer::new(socket, client, unproven);
         let mut packet = [0; BARE_LEN_MAX];
         let mut offset = 0;
         loop {
@@ -102,7 +103,7 @@ impl Transfer {
                         read.sent(&mut lease, block);
                     }
                 }
-                peer.await_answer(read.agreed());
+                peer.await_answer(read.patience(unproven));
             }
             if let Some(outcome) = read.outcome() {
                 return outcome.clone();
@@ -114,7 +115,7 @@ impl Transfer {
                 }
                 None => {
                     read.timed_out();
-                    peer.await_answer(read.agreed());
+                    peer.await_answer(read.patience(unproven));
                 }
             }
         }
@@ -133,8 +134,9 @@ impl Transfer {
         let file_len_max = self.shared.config.file_len_max;
         let tries_max = self.shared.config.tries_max;
         let mut write = Write::new(agreed, BUFFER_LEN, wanted.text, tries_max);
-        let Self { socket, client, mut lease, known, .. } = self;
-        let mut peer = Peer::new(socket, client);
+        let Self { shared, socket, client, mut lease, known } = self;
+        let unproven = shared.config.timeout;
+        let mut peer = Peer::new(socket, client, unproven);
         let mut offset = 0;
         let mut unfinished = Some(unfinished);
         while write.outcome().is_none() && !write.is_dallying() {
@@ -174,12 +176,18 @@ impl Transfer {
                 }
                 None => {
                     write.timed_out();
-                    peer.await_answer(write.agreed());
+                    peer.await_answer(write.patience(unproven));
                 }
             }
         }
-        // What is left takes no buffer, and the client may ask again.
-        drop((lease, known));
+        // What is left takes neither buffer nor file, and the client may ask
+        // again; if too many do that, it is not waited for.
+        drop((lease, known, file));
+        let place = shared.dallies.try_acquire();
+        if write.is_dallying() && place.is_err() {
+            peer.answer(&mut write).await;
+            return Outcome::Done;
+        }
         let mut packet = [0; BARE_LEN_MAX];
         loop {
             peer.answer(&mut write).await;
@@ -214,11 +222,12 @@ struct Peer {
     socket: UdpSocket,
     client: SocketAddr,
     deadline: Instant,
+    unproven: Duration,
 }
 
 impl Peer {
-    fn new(socket: UdpSocket, client: SocketAddr) -> Self {
-        Self { socket, client, deadline: Instant::now() }
+    fn new(socket: UdpSocket, client: SocketAddr, unproven: Duration) -> Self {
+        Self { socket, client, deadline: Instant::now(), unproven }
     }
 
     /// Sends a packet. One that does not leave is one that got lost.
@@ -239,13 +248,13 @@ impl Peer {
                 write::Send::Options => self.send(&write.agreed().oack).await,
                 write::Send::Ack(block) => self.send(&ack(block)).await,
             }
-            self.await_answer(write.agreed());
+            self.await_answer(write.patience(self.unproven));
         }
     }
 
     /// Waits from now on. Packets that lead to nothing do not make it longer.
-    fn await_answer(&mut self, agreed: &Agreed) {
-        self.deadline = Instant::now() + agreed.timeout;
+    fn await_answer(&mut self, patience: Duration) {
+        self.deadline = Instant::now() + patience;
     }
 
     /// The length of a packet of the client, or `None` when the time is over.

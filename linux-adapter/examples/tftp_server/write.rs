@@ -11,7 +11,7 @@
 //! Invariant: `buffer[..len]` are the next bytes of the file, and behind them
 //! is room for a packet unless there is something to write.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{
     netascii,
@@ -93,6 +93,14 @@ impl Write {
 
     pub(crate) fn agreed(&self) -> &Agreed {
         &self.agreed
+    }
+
+    /// How long an answer is awaited; see [`Read::patience`](super::read::Read).
+    pub(crate) fn patience(&self, unproven: Duration) -> Duration {
+        match self.state {
+            State::Options { .. } => self.agreed.timeout.min(unproven),
+            _ => self.agreed.timeout,
+        }
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

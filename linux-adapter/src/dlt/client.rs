@@ -41,8 +41,11 @@ static TAKEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// one is back, the application and its contexts are registered anew, and what
 /// the last one has left unread in its FIFO is sent again.
 ///
-/// What a daemon has read and not passed on when it is killed is lost, and
-/// nobody can count it. Over a socket neither is known what it has not read.
+/// What a daemon has read and not passed on when it is killed is lost. That
+/// daemon alone knew what that was; but how many messages it had begun to read
+/// is counted ([`Counts::taken`]), so who knows how many its clients got from it
+/// knows how many are lost, and there are no others. Over a socket it is not
+/// known what has been read.
 ///
 /// When the client is dropped it waits a second at most for what it has
 /// accepted; [`close`](Client::close) says how it went.
@@ -222,6 +225,7 @@ impl Client {
             ledger: self.shared.ledger(),
             reported: load(&progress.reported),
             resent: load(&progress.resent),
+            taken: load(&progress.taken),
             cut_len: load(&progress.cut),
             unread_len: load(&progress.unread_unknown),
             connects: load(&progress.connects),
@@ -246,6 +250,13 @@ impl Drop for Client {
 }
 
 /// What a client has done.
+///
+/// Where a message is: offered = accepted + refused; accepted = delivered + in
+/// flight, which waits in the ring. A FIFO keeps what it was given until its
+/// daemon reads it, so delivered + resent = taken + what the present daemon's
+/// FIFO has been given. What a daemon that is gone has lost is what it had taken
+/// less what its clients got; nothing else is lost, but for
+/// [`unread_len`](Counts::unread_len).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// What became of the messages. Delivered is what a daemon's FIFO or socket
@@ -253,10 +264,15 @@ pub struct Counts {
     pub ledger: Ledger,
     /// Messages refused of which the daemon's clients have been told.
     pub reported: u64,
-    /// Messages that a daemon had left unread, which were sent again.
+    /// Messages that a daemon had left unread, which are sent again to the
+    /// next.
     pub resent: u64,
+    /// Messages that daemons which are gone had begun to read: all that their
+    /// FIFOs had been given but those left unread whole. Counted when the next
+    /// daemon is there, with a FIFO of its own.
+    pub taken: u64,
     /// Bytes left unread of a record whose beginning the daemon had read: a
-    /// message that is lost, of this application or of another.
+    /// message that is lost, of this application, and then taken, or of another.
     pub cut_len: u64,
     /// Bytes left unread, of all applications, in FIFOs that this process may
     /// not read: messages that are lost.

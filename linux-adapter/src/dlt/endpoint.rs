@@ -107,11 +107,16 @@ impl OwnFifo {
         }
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
         fs::mkfifoat(fs::CWD, &path, mode)?;
-        // The daemon may be of the group, whatever the umask is.
-        fs::chmodat(fs::CWD, &path, mode, fs::AtFlags::empty())?;
-        // For both, so that it has a writer at every time and never ends.
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // For both, so that it has a writer at every time and never ends. The
+        // directory may be anybody's: what is there now need not be what was
+        // just made.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = fs::open(&path, flags, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&fd)?.st_mode) != FileType::Fifo {
+            return Err(Errno::NXIO.into());
+        }
+        // The daemon may be of the group, whatever the umask is.
+        fs::fchmod(&fd, mode)?;
         Ok(Self { fd, path })
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Front {
     chunk: Vec<u8>,
     chunk_records: usize,
     sent: usize,
+    /// Records written that a daemon before had left unread.
+    pub(super) sent_again: u64,
 }
 
 pub(super) struct FrontRecord {
@@ -57,7 +59,8 @@ impl Front {
             Progress::Wrote(bytes) => {
                 self.sent += bytes;
                 if self.sent >= self.chunk.len() {
-                    self.records.drain(..self.chunk_records);
+                    let written = self.records.drain(..self.chunk_records);
+                    self.sent_again += written.filter(|record| record.is_kept).count() as u64;
                     self.begin_chunk();
                 }
                 Ok(Step::Moved { bytes })

@@ -70,6 +70,7 @@ pub(super) struct Progress {
     pub(super) connects: AtomicU64,
     pub(super) attempts: AtomicU64,
     pub(super) resent: AtomicU64,
+    pub(super) taken: AtomicU64,
     pub(super) cut: AtomicU64,
     pub(super) unread_unknown: AtomicU64,
     pub(super) reported: AtomicU64,

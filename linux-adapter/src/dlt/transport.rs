@@ -76,6 +76,12 @@ pub struct Injection<'d> {
     pub data: &'d [u8],
 }
 
+/// A FIFO whose daemon is gone.
+struct Old {
+    fd: OwnedFd,
+    inode: (u64, u64),
+}
+
 /// Who takes injections, on the transport's thread.
 pub(super) type OnInjection = Box<dyn FnMut(Injection<'_>) + Send>;
 
@@ -88,7 +94,9 @@ pub(super) struct Transport {
     line: Option<Line>,
     own: Option<OwnFifo>,
     /// The FIFO of a daemon that is gone, held open for what is unread in it.
-    old: Option<(OwnedFd, (u64, u64))>,
+    old: Option<Old>,
+    /// Messages written before this FIFO was.
+    written_before: u64,
     front: Front,
     /// No frame of the batch has left in part.
     at_boundary: bool,
@@ -135,6 +143,7 @@ impl Transport {
             line: None,
             own: None,
             old: None,
+            written_before: 0,
             front: Front::default(),
             at_boundary: true,
             announced: 0,
@@ -207,16 +216,21 @@ impl Transport {
     }
 
     /// Takes what the last daemon has left unread, unless this one reads the
-    /// same FIFO.
+    /// same FIFO. What is not unread that daemon has taken.
     fn send_again(&mut self, line: &Line) {
-        let Some((old, inode)) = self.old.take() else { return };
+        let Some(Old { fd: old, inode }) = self.old.take() else { return };
         if line.inode == Some(inode) {
             return;
         }
+        let written = self.written();
+        let written_before = std::mem::replace(&mut self.written_before, written);
+        let written = written - written_before;
         let progress = &self.shared.progress;
         match unread(&old, self.shared.app, self.shared.pid) {
             Ok(found) => {
-                add(&progress.resent, found.records.len() as u64);
+                let resent = found.records.len() as u64;
+                add(&progress.resent, resent);
+                add(&progress.taken, written.saturating_sub(resent));
                 add(&progress.cut, found.cut_len);
                 let kept = |bytes| FrontRecord { bytes, is_kept: true };
                 self.front.records.extend(found.records.into_iter().map(kept));
@@ -228,6 +242,11 @@ impl Transport {
         }
     }
 
+    /// Messages that have been written, each as often as it was.
+    fn written(&self) -> u64 {
+        self.pump.ledger().delivered + self.front.sent_again
+    }
+
     fn lose_line(&mut self) {
         let Some(line) = self.line.take() else { return };
         let progress = &self.shared.progress;
@@ -235,7 +254,7 @@ impl Transport {
         self.shared.log_state.store(STATE_UNKNOWN, Ordering::Relaxed);
         self.front.lose();
         self.reporting = 0;
-        self.old = line.inode.map(|inode| (line.sink.into_inner(), inode));
+        self.old = line.inode.map(|inode| Old { fd: line.sink.into_inner(), inode });
     }
 
     /// Tells the daemon of contexts that it does not know.

@@ -27,25 +27,29 @@
 //!
 //! A read takes what the page cache has by a plain call that never waits
 //! (`RWF_NOWAIT`), as a wake-up costs more than the copy; so does a write what
-//! the cache takes, on file systems that can say so. The rest, and the other
-//! operations, go to a ring whose descriptor sits in the runtime's own
-//! poller (`hub`). Where there is no io_uring, a few threads do
-//! it, and [`Files::fallback`] says why.
+//! the cache takes, on file systems that can say so (xfs). Other buffered
+//! writes go to a few threads (`threads`), which costs less than the kernel's
+//! own, or wait in place if that is allowed (`patience`). The rest, and the
+//! other operations, go to a ring (`hub`) whose descriptor sits in the
+//! runtime's own poller (`reaper`). Where there is no io_uring the threads do
+//! that too, but for what waits for pipes and sockets (`stream`), and
+//! [`Files::fallback`] says why.
 //!
 //! Buffers are those of [`uring`]: leases from a bounded pool,
 //! given to an operation by value. A future that is dropped leaves its
 //! operation to the kernel; its lease is back in the pool when that is over.
 
+mod file;
 mod hub;
+mod patience;
+mod reaper;
+mod stream;
 mod threads;
 
 use std::{
     ffi::CString,
     fmt, io,
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{
         Arc,
@@ -54,20 +58,20 @@ use std::{
 };
 
 use rustix::io::Errno;
-use tokio::{runtime::Handle, sync::Semaphore, task::coop::consume_budget};
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::uring::{
     self, Feature, Way,
     arena::Arena,
     driver::{Done, Request},
     offer,
-    outcome::check_transfer,
-    plain::{Cached, more, read_cached, write_cached},
     scratch::Scratch,
     setup,
 };
 pub use crate::uring::{Alignment, Config, Degraded, Lease, OpenOptions, SetupError, Why};
+pub use file::File;
 use hub::Hub;
+use patience::Patience;
 use threads::Threads;
 
 /// Buffers of a pool for which no number is set.
@@ -76,16 +80,27 @@ const BUFFERS: u32 = 64;
 /// Opens files whose operations are futures.
 ///
 /// A clone is another handle to the same ring and the same buffers; they may be
-/// used from many tasks and threads at once. They belong to the runtime in
-/// which they were made. The last one to go waits for what the kernel has under
-/// way, at most [`Config::close_within`].
+/// used from many tasks and threads at once, of several runtimes too. The
+/// runtime in which they were made does their work; when it ends before them, a
+/// thread does.
+///
+/// When the last one goes, what is under way is cancelled. In a runtime that is
+/// all: the end of it is left to the runtime's threads, which do not wait.
+/// Elsewhere, and when the runtime ends, it is waited for, at most
+/// [`Config::close_within`].
 #[derive(Clone)]
 pub struct Files {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    engine: Engine,
+    /// Who does what cannot be done at once; threads do it if there is none,
+    /// and what the ring is not for.
+    ring: Option<Hub>,
+    threads: Threads,
+    patience: Patience,
+    /// Whether the ring opens files and asks for their metadata.
+    ring_opens: bool,
     arena: Arc<Arena>,
     /// As many permits as buffers are free.
     leases: Arc<Semaphore>,
@@ -97,13 +112,6 @@ struct Inner {
     cache_misses: AtomicU64,
     cached_writes: AtomicU64,
     write_misses: AtomicU64,
-}
-
-/// Who does what cannot be done at once.
-#[derive(Debug)]
-enum Engine {
-    Ring(Arc<Hub>),
-    Threads(Threads),
 }
 
 /// Which way the operations of a [`Files`] went.
@@ -118,6 +126,11 @@ pub struct Counts {
     /// Writes that it did not take, or not all of, without waiting. A file
     /// whose file system takes none so has one.
     pub write_misses: u64,
+    /// Writes for which the thread of the task waited, see
+    /// [`Config::waiting_writes`].
+    pub waiting_writes: u64,
+    /// Those of them that took longer than the limit.
+    pub slow_writes: u64,
     /// Operations given to the ring.
     pub ring_operations: u64,
     /// Calls of `io_uring_enter`.
@@ -160,15 +173,15 @@ impl Files {
             // Such a ring is polled by calls, not by its descriptor.
             lacks.push(Degraded { feature: Feature::IoPoll, errno: Errno::OPNOTSUPP });
         }
-        let (engine, fallback) = match setup::driver(&config, Arc::clone(&arena)) {
+        let ring = match setup::driver(&config, Arc::clone(&arena)) {
             Ok((driver, more)) => {
                 lacks.extend(more);
-                (Engine::Ring(Hub::new(driver)?), None)
+                Ok(Hub::new(driver)?)
             }
-            Err(why @ SetupError::Ring(_)) => (Engine::Threads(Threads::new()), Some(why)),
+            Err(why @ SetupError::Ring(_)) => Err(why),
             Err(why) => return Err(why.into()),
         };
-        Ok(Self::with(&config, engine, arena, leases, lacks, fallback))
+        Ok(Self::with(&config, ring, arena, leases, lacks))
     }
 
     /// Files by threads, whatever the kernel offers; `why` is told by
@@ -181,17 +194,15 @@ impl Files {
         Handle::try_current().map_err(io::Error::other)?;
         config.depth()?;
         let (arena, leases) = pool(config)?;
-        let engine = Engine::Threads(Threads::new());
-        Ok(Self::with(config, engine, arena, leases, Vec::new(), Some(why)))
+        Ok(Self::with(config, Err(why), arena, leases, Vec::new()))
     }
 
     fn with(
         config: &Config,
-        engine: Engine,
+        ring: Result<Hub, SetupError>,
         arena: Arc<Arena>,
         leases: Arc<Semaphore>,
         mut lacks: Vec<Degraded>,
-        fallback: Option<SetupError>,
     ) -> Self {
         let (mut reads, mut writes) = (config.reads, config.writes);
         if let Err(why) = offer::cached_reads() {
@@ -200,8 +211,12 @@ impl Files {
             }
             (reads, writes) = (Way::Ring, Way::Ring);
         }
+        let fallback = ring.as_ref().err().copied();
         let inner = Inner {
-            engine,
+            ring: ring.ok(),
+            threads: Threads::new(),
+            patience: Patience::new(config.waiting_writes),
+            ring_opens: !lacks.iter().any(|lack| lack.feature == Feature::OpenAndStatus),
             arena,
             leases,
             reads,
@@ -238,15 +253,14 @@ impl Files {
             write_misses: self.inner.write_misses.load(Ordering::Relaxed),
             ..Counts::default()
         };
-        match &self.inner.engine {
-            Engine::Ring(hub) => {
-                let (driver, ring) = hub.driver().counts();
-                counts.ring_operations = driver.operations;
-                counts.enters = ring.enters;
-                counts.orphans = driver.orphans;
-                counts.late_opens = driver.late_opens;
-            }
-            Engine::Threads(threads) => counts.thread_operations = threads.operations(),
+        (counts.waiting_writes, counts.slow_writes) = self.inner.patience.counts();
+        counts.thread_operations = self.inner.threads.operations();
+        if let Some(hub) = &self.inner.ring {
+            let (driver, ring) = hub.ask(|driver| driver.counts());
+            counts.ring_operations = driver.operations;
+            counts.enters = ring.enters;
+            counts.orphans = driver.orphans;
+            counts.late_opens = driver.late_opens;
         }
         counts
     }
@@ -309,9 +323,11 @@ impl Files {
     }
 
     async fn run(&self, request: Request) -> Done {
-        match &self.inner.engine {
-            Engine::Ring(hub) => hub.run(request).await,
-            Engine::Threads(threads) => threads.run(request).await,
+        match &self.inner.ring {
+            Some(ring) if self.inner.ring_opens || !request.opens_or_asks() => {
+                ring.run(request).await
+            }
+            _ => self.inner.threads.run(request).await,
         }
     }
 }
@@ -337,158 +353,6 @@ fn pool(config: &Config) -> io::Result<(Arc<Arena>, Arc<Semaphore>)> {
 
 fn invalid(why: Why) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
-}
-
-/// An open file whose operations are futures.
-///
-/// Operations of one file, or of several clones, may be under way at the same
-/// time, in any order.
-#[derive(Clone, Debug)]
-pub struct File {
-    files: Files,
-    file: uring::File,
-}
-
-impl File {
-    /// Reads from `offset` on, as many bytes as the lease has; how many were
-    /// read is less at the end of the file, and zero behind it.
-    #[inline]
-    pub async fn read_at(&self, lease: Lease, offset: u64) -> (Lease, io::Result<usize>) {
-        let len = lease.len();
-        self.read_len_at(lease, len, offset).await
-    }
-
-    /// Reads up to `len` bytes into the front of the lease. Errors come with
-    /// the lease: those of `pread(2)`, and `InvalidInput` for more bytes than
-    /// the lease has and for what `O_DIRECT` does not take.
-    // Inline: as `Context::read` is.
-    #[inline]
-    pub async fn read_len_at(
-        &self,
-        mut lease: Lease,
-        len: usize,
-        offset: u64,
-    ) -> (Lease, io::Result<usize>) {
-        if let Err(why) = check_transfer(&self.file, &lease, len, offset) {
-            return (lease, Err(invalid(why)));
-        }
-        let mut start = 0;
-        let inner = &*self.files.inner;
-        if self.file.nowait() && inner.reads == Way::Inline {
-            // A loop over a cached file gives way to others now and then.
-            consume_budget().await;
-            match read_cached(&self.file, &mut lease[..len], offset) {
-                Cached::All(result) => {
-                    inner.cached_reads.fetch_add(1, Ordering::Relaxed);
-                    return (lease, result.map_err(io::Error::from));
-                }
-                Cached::Only(len) => start = len,
-            }
-            inner.cache_misses.fetch_add(1, Ordering::Relaxed);
-        }
-        let file = self.file.clone();
-        self.transfer(Request::Read { file, lease, start, end: len, offset }, start).await
-    }
-
-    /// Writes the first `len` bytes of the lease to `offset`; how many were
-    /// written may be less. Errors come with the lease, as for reads.
-    pub async fn write_at(
-        &self,
-        lease: Lease,
-        len: usize,
-        offset: u64,
-    ) -> (Lease, io::Result<usize>) {
-        if let Err(why) = check_transfer(&self.file, &lease, len, offset) {
-            return (lease, Err(invalid(why)));
-        }
-        let mut start = 0;
-        let inner = &*self.files.inner;
-        if self.file.nowait_writes() && inner.writes == Way::Inline {
-            consume_budget().await;
-            match write_cached(&self.file, &lease[..len], offset) {
-                Cached::All(result) => {
-                    inner.cached_writes.fetch_add(1, Ordering::Relaxed);
-                    return (lease, result.map_err(io::Error::from));
-                }
-                Cached::Only(len) => start = len,
-            }
-            inner.write_misses.fetch_add(1, Ordering::Relaxed);
-        }
-        let file = self.file.clone();
-        self.transfer(Request::Write { file, lease, start, end: len, offset }, start).await
-    }
-
-    async fn transfer(&self, request: Request, start: usize) -> (Lease, io::Result<usize>) {
-        let done = self.files.run(request).await;
-        let result = more(start, done.result).map_err(io::Error::from);
-        match done.request.into_lease() {
-            Some(lease) => (lease, result),
-            None => unreachable!("a transfer has a lease"),
-        }
-    }
-
-    /// Waits until the data is on the disk, and what is needed to find it
-    /// (`fdatasync(2)`).
-    ///
-    /// # Errors
-    ///
-    /// What the system call reports.
-    pub async fn sync_data(&self) -> io::Result<()> {
-        self.sync(true).await
-    }
-
-    /// The same with all metadata (`fsync(2)`).
-    ///
-    /// # Errors
-    ///
-    /// What the system call reports.
-    pub async fn sync_all(&self) -> io::Result<()> {
-        self.sync(false).await
-    }
-
-    async fn sync(&self, data_only: bool) -> io::Result<()> {
-        let request = Request::Sync { file: self.file.clone(), data_only };
-        Ok(self.files.run(request).await.result.map(drop)?)
-    }
-
-    /// The length of the file in bytes.
-    ///
-    /// # Errors
-    ///
-    /// What `statx(2)` reports.
-    pub async fn len(&self) -> io::Result<u64> {
-        let request = Request::Status { file: self.file.clone(), known: None };
-        let done = self.files.run(request).await;
-        done.result?;
-        Ok(done.status.map_or(0, |status| status.stx_size))
-    }
-
-    /// Whether the file has no bytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`len`](File::len).
-    pub async fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len().await? == 0)
-    }
-
-    /// What transfers are to be aligned to; `None` without `O_DIRECT`.
-    #[must_use]
-    pub fn alignment(&self) -> Option<Alignment> {
-        self.file.alignment()
-    }
-
-    /// The files that it belongs to.
-    #[must_use]
-    pub fn files(&self) -> &Files {
-        &self.files
-    }
-}
-
-impl AsFd for File {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
 }
 
 /// A ring for one thread is not one for tasks.

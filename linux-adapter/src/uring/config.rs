@@ -20,8 +20,9 @@ pub enum Wait {
 pub enum Way {
     /// By a plain call at once: a read takes what is in the page cache and
     /// leaves the rest to the ring; a write of a context may wait, as `write(2)`
-    /// may. That of a task never does: what the page cache does not take at
-    /// once is left to the ring, which on ext4 is all.
+    /// may. That of a task does not: what the page cache does not take at once
+    /// is left to a thread, which on ext4 is all; see
+    /// [`waiting_writes`](Config::waiting_writes).
     Inline,
     /// By the ring always.
     Ring,
@@ -48,6 +49,7 @@ pub struct Config {
     pub(crate) wait: Wait,
     pub(crate) reads: Way,
     pub(crate) writes: Way,
+    pub(crate) waiting_writes: Option<Duration>,
     pub(crate) close_within: Duration,
 }
 
@@ -81,6 +83,7 @@ impl Config {
             wait: Wait::Block,
             reads: Way::Inline,
             writes: Way::Inline,
+            waiting_writes: None,
             close_within: Duration::from_secs(1),
         }
     }
@@ -163,6 +166,19 @@ impl Config {
     #[must_use]
     pub const fn writes(mut self, way: Way) -> Self {
         self.writes = way;
+        self
+    }
+
+    /// Lets the thread of a task wait for its writes, where the page cache takes
+    /// none without waiting (ext4, tmpfs). Most then take as long as `write(2)`,
+    /// a microsecond; but one that has to wait for the disk, since too much is
+    /// unwritten or the journal is full, holds up all tasks of its thread. After
+    /// one that took longer than `limit`, writes are left to a thread again for
+    /// a hundred times as long as it took, so that such waits are about a
+    /// hundredth of the time. A context's writes wait anyway.
+    #[must_use]
+    pub const fn waiting_writes(mut self, limit: Duration) -> Self {
+        self.waiting_writes = Some(limit);
         self
     }
 

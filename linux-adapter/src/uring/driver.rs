@@ -32,7 +32,7 @@ use rustix::{
     io_uring::{IoringCqeFlags, IoringSetupFlags, io_uring_sqe},
 };
 
-pub(crate) use super::request::{Done, Request};
+pub(crate) use super::request::{Buried, Done, Request};
 use super::{
     arena::{Arena, Lease},
     kernel::{Kernel, Register},
@@ -77,18 +77,6 @@ pub(crate) struct DriverCounts {
     pub(crate) orphans: u64,
     pub(crate) late_opens: u64,
     pub(crate) stray: u64,
-}
-
-/// An operation that has ended.
-#[derive(Debug)]
-#[cfg_attr(not(feature = "tokio"), allow(dead_code))]
-pub(crate) enum Ended {
-    /// Somebody waits for it, and may want to be woken.
-    Done(Ticket, Option<Waker>),
-    /// Nobody does. Dropping the request gives its buffer back and closes its
-    /// file.
-    #[allow(dead_code, reason = "it is dropped, where that is best")]
-    Orphan(Request),
 }
 
 #[derive(Debug)]
@@ -361,47 +349,48 @@ impl<K: Kernel> Driver<K> {
         self.slots.queued() > 0 || self.ring.wants_call()
     }
 
-    /// Takes the completions that are there, and calls `over` with each
-    /// operation that has ended; how many these are.
-    pub(crate) fn reap(&mut self, mut over: impl FnMut(Ended)) -> usize {
+    /// Takes the completions that are there: calls `over` with the ticket and
+    /// the waker of each operation that somebody waits for. How many operations
+    /// have ended.
+    pub(crate) fn reap(&mut self, over: impl FnMut(Ticket, Option<Waker>)) -> usize {
+        self.reap_all(over, drop)
+    }
+
+    /// The same, with `buried` for what those held that nobody waited for.
+    pub(crate) fn reap_all(
+        &mut self,
+        mut over: impl FnMut(Ticket, Option<Waker>),
+        mut buried: impl FnMut(Buried),
+    ) -> usize {
         let mut count = 0;
         // Also those that a full queue has held back.
         while let Some(completion) = self.cut.pop_front().or_else(|| self.ring.pop()) {
             let flags = IoringCqeFlags::from_bits_retain(completion.flags);
             let more = flags.contains(IoringCqeFlags::MORE);
-            let event = self.slots.complete(completion.user_data, completion.result, more);
-            if let Some(ended) = self.ended(event) {
-                count += 1;
-                over(ended);
+            match self.slots.complete(completion.user_data, completion.result, more) {
+                Event::Done(ticket, waker) => {
+                    self.counts.completions += 1;
+                    count += 1;
+                    over(ticket, waker);
+                }
+                Event::Orphan(request, result) => {
+                    count += 1;
+                    buried(self.bury(request, result));
+                }
+                Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
+                Event::More => {}
+                Event::Stray => self.counts.stray += 1,
             }
         }
         count
     }
 
-    /// What an event is the end of, if it is one.
-    fn ended(&mut self, event: Event<Request>) -> Option<Ended> {
-        match event {
-            Event::Done(ticket, waker) => {
-                self.counts.completions += 1;
-                return Some(Ended::Done(ticket, waker));
-            }
-            Event::Orphan(request, result) => {
-                return Some(Ended::Orphan(self.bury(request, result)));
-            }
-            Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
-            Event::More => {}
-            Event::Stray => self.counts.stray += 1,
-        }
-        None
-    }
-
-    /// Counts an operation that nobody waits for, and closes what it opened.
-    fn bury(&mut self, request: Request, result: i32) -> Request {
+    /// Counts an operation that nobody waits for.
+    fn bury(&mut self, request: Request, result: i32) -> Buried {
         self.counts.orphans += 1;
-        if opened(&request, result).is_some() {
-            self.counts.late_opens += 1;
-        }
-        request
+        let opened = opened(&request, result);
+        self.counts.late_opens += u64::from(opened.is_some());
+        Buried { request, opened }
     }
 
     /// What became of an operation that is over; `None` while it is under way.
@@ -418,12 +407,11 @@ impl<K: Kernel> Driver<K> {
         Some(Done { request, result, opened, status })
     }
 
-    /// Nobody waits for `ticket` any more; what it holds is dropped when it is
-    /// over. What there is to be dropped at once is given, for a place where
-    /// nothing is locked: dropping a waker may run any code.
-    pub(crate) fn orphan(&mut self, ticket: Ticket) -> (Option<Waker>, Option<Request>) {
-        let (waker, held) = self.slots.orphan(ticket);
-        (waker, held.map(|(request, result)| self.bury(request, result)))
+    /// Nobody waits for `ticket` any more; what it holds is buried when it is
+    /// over, which may be now.
+    pub(crate) fn orphan(&mut self, ticket: Ticket) -> Option<Buried> {
+        let (request, result) = self.slots.orphan(ticket)?;
+        Some(self.bury(request, result))
     }
 
     /// Asks the kernel to cancel an operation. It completes in any case, with
@@ -448,6 +436,22 @@ impl<K: Kernel> Driver<K> {
         self.process != std::process::id()
     }
 
+    /// Asks the kernel for the end of all operations, without waiting for it;
+    /// how many are under way still. What is over and not taken is dropped.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) fn end(&mut self) -> usize {
+        if self.is_copy() {
+            return 0;
+        }
+        self.withdraw();
+        self.cancel_all();
+        // An error shows at the next call.
+        let _ = self.submit();
+        self.reap(|_, _| {});
+        self.bury_done();
+        self.under_way()
+    }
+
     /// Ends all operations; how many had to be leaked.
     pub(crate) fn close(&mut self, within: Duration) -> u64 {
         if mem::replace(&mut self.closed, true) || self.is_copy() {
@@ -456,7 +460,7 @@ impl<K: Kernel> Driver<K> {
         let begin = Instant::now();
         self.withdraw();
         loop {
-            self.reap(drop);
+            self.reap(|_, _| {});
             let left = within.saturating_sub(begin.elapsed());
             if self.under_way() == 0 || left.is_zero() {
                 break;
@@ -490,21 +494,30 @@ impl<K: Kernel> Driver<K> {
             let _ = self.submit();
             return;
         }
-        self.fail_queued(Errno::CANCELED, drop);
+        drop(self.fail_queued(Errno::CANCELED, |_, _| {}));
     }
 
     /// Takes back what the kernel has not seen: it is over, with this error.
     /// Does nothing where a thread of the kernel polls the queue.
-    pub(crate) fn fail_queued(&mut self, errno: Errno, over: impl FnMut(Ended)) {
+    pub(crate) fn fail_queued(
+        &mut self,
+        errno: Errno,
+        mut over: impl FnMut(Ticket, Option<Waker>),
+    ) -> Vec<Buried> {
         if self.ring.has(IoringSetupFlags::SQPOLL) {
-            return;
+            return Vec::new();
         }
         self.note_submitted();
         let count = self.ring.queues().withdraw() as usize;
-        let mut events = Vec::new();
-        self.slots.withdrawn(count, -errno.raw_os_error(), |event| events.push(event));
-        let ended: Vec<Ended> = events.into_iter().filter_map(|event| self.ended(event)).collect();
-        ended.into_iter().for_each(over);
+        let (mut orphans, mut cancels) = (Vec::new(), 0);
+        self.slots.withdrawn(count, -errno.raw_os_error(), |event| match event {
+            Event::Orphan(request, result) => orphans.push((request, result)),
+            Event::Cancel => cancels += 1,
+            Event::Done(ticket, waker) => over(ticket, waker),
+            Event::More | Event::Stray => {}
+        });
+        self.cancels = self.cancels.saturating_sub(cancels);
+        orphans.into_iter().map(|(request, result)| self.bury(request, result)).collect()
     }
 
     /// Asks the kernel to cancel all that is under way.

@@ -182,7 +182,7 @@ pub(crate) fn polls(path: &Path) -> Result<(), Errno> {
             Ok(()) | Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
             Err(errno) => return Err(errno),
         }
-        driver.reap(drop);
+        driver.reap(|_, _| {});
         if let Some(done) = driver.take(ticket) {
             return done.result.map(drop);
         }

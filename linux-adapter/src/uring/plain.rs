@@ -9,11 +9,15 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
 
 use super::file::File;
 
+/// The offset that means the file's own position: the one for what has no
+/// offsets, as pipes and sockets.
+pub(crate) const OWN_POSITION: u64 = u64::MAX;
+
 /// A count behind `start` bytes that have been there before; an error behind
 /// some comes again at the next try.
-pub(crate) fn more(start: usize, result: Result<u32, Errno>) -> Result<usize, Errno> {
+pub(crate) fn more(start: usize, result: Result<usize, Errno>) -> Result<usize, Errno> {
     match result {
-        Ok(len) => Ok(start + len as usize),
+        Ok(len) => Ok(start + len),
         Err(_) if start > 0 => Ok(start),
         Err(errno) => Err(errno),
     }
@@ -54,6 +58,8 @@ pub(crate) fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Cached 
             Ok(0) => break,
             Ok(more) => len += more,
             Err(Errno::INTR) => {}
+            // Of a pipe or a socket: what there was.
+            Err(Errno::AGAIN) if offset == OWN_POSITION && len > 0 => break,
             Err(Errno::AGAIN) => return Cached::Only(len),
             // Not this kind of file, or not this kernel; a seccomp filter.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
@@ -79,8 +85,11 @@ pub(crate) fn write_cached(file: &File, bytes: &[u8], offset: u64) -> Cached {
             Ok(0) => break,
             Ok(more) => len += more,
             Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if offset == OWN_POSITION && len > 0 => break,
             Err(Errno::AGAIN) => return Cached::Only(len),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+            // `EINVAL` from file systems that take the flag for reads alone; a
+            // real one comes again.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
                 file.no_nowait_writes();
                 return Cached::Only(len);
             }

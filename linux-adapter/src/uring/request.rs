@@ -39,6 +39,12 @@ impl Request {
             Self::Sync { .. } | Self::Open { .. } | Self::Status { .. } => None,
         }
     }
+
+    /// Whether it is for a ring of Linux 5.6.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    pub(crate) const fn opens_or_asks(&self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Status { .. })
+    }
 }
 
 /// An operation that is over.
@@ -50,4 +56,13 @@ pub(crate) struct Done {
     pub(crate) opened: Option<OwnedFd>,
     /// The answer of a successful status.
     pub(crate) status: Option<Statx>,
+}
+
+/// What an operation held that nobody waited for. To drop it may close a file
+/// and wake who waits for a buffer, so that is not for under a lock.
+#[derive(Debug)]
+#[allow(dead_code, reason = "it is dropped, not used")]
+pub(crate) struct Buried {
+    pub(super) request: Request,
+    pub(super) opened: Option<OwnedFd>,
 }

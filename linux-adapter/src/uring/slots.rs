@@ -278,15 +278,15 @@ impl<T> Slots<T> {
         Some((self.release(ticket.index())?, result))
     }
 
-    /// Nobody waits for `ticket` any more. Gives who has waited, and what it
-    /// held if it is over.
-    pub(crate) fn orphan(&mut self, ticket: Ticket) -> (Option<Waker>, Option<(T, i32)>) {
-        if !self.is_under_way(ticket) {
-            return (None, self.take(ticket));
+    /// Nobody waits for `ticket` any more. Gives what it held if it is over.
+    pub(crate) fn orphan(&mut self, ticket: Ticket) -> Option<(T, i32)> {
+        if self.is_under_way(ticket) {
+            let slot = self.slots.get_mut(ticket.index())?;
+            slot.state = State::Orphan;
+            slot.waker = None;
+            return None;
         }
-        let Some(slot) = self.slots.get_mut(ticket.index()) else { return (None, None) };
-        slot.state = State::Orphan;
-        (slot.waker.take(), None)
+        self.take(ticket)
     }
 
     /// Whether somebody waits for the completion of `ticket`.
@@ -294,18 +294,25 @@ impl<T> Slots<T> {
         self.slot(ticket).is_some_and(|slot| matches!(slot.state, State::Queued | State::InFlight))
     }
 
-    /// Whom to wake when `ticket` is over. Gives who was to be woken before,
-    /// to be dropped where nothing is locked: that may run any code.
+    /// Whether `waker` is told when `ticket` is over.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
-    pub(crate) fn wake(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
+    pub(crate) fn wakes(&self, ticket: Ticket, waker: &Waker) -> bool {
+        let slot = self.slot(ticket);
+        slot.and_then(|slot| slot.waker.as_ref()).is_some_and(|known| known.will_wake(waker))
+    }
+
+    /// Whom to tell when `ticket` is over. Gives back whom it would have told:
+    /// to drop a waker may be to drop a task, and so anything.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
+    #[must_use]
+    pub(crate) fn wake(&mut self, ticket: Ticket, waker: Option<Waker>) -> Option<Waker> {
         if !self.is_under_way(ticket) {
-            return None;
+            return waker;
         }
-        let known = &mut self.slots.get_mut(ticket.index())?.waker;
-        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            return None;
+        match self.slots.get_mut(ticket.index()) {
+            Some(slot) => std::mem::replace(&mut slot.waker, waker),
+            None => waker,
         }
-        known.replace(waker.clone())
     }
 
     /// The tickets that the kernel may still complete.

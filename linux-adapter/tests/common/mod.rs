@@ -58,6 +58,19 @@ impl Drop for Scratch {
     }
 }
 
+/// Where `cargo test` puts an example's program, beside this test's; `None`,
+/// with the words that say so, where it has not been built.
+pub(crate) fn example(name: &str) -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().find(|folder| folder.join("examples").is_dir());
+    let program = folder.map(|folder| folder.join("examples").join(name));
+    let program = program.filter(|program| program.exists());
+    if program.is_none() {
+        println!("SKIPPED: the example {name} has not been built: `cargo test` builds it");
+    }
+    program
+}
+
 /// Reads at most `len` bytes at a time, and awaits each of them: a reader that
 /// is slow without a clock.
 pub(crate) struct Slow<R>(pub(crate) R, pub(crate) usize);

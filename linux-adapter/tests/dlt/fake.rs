@@ -111,20 +111,40 @@ impl Fake {
 
     /// What has been read whole.
     pub(crate) fn seen(&mut self) -> Vec<Seen> {
-        let mut seen = Vec::new();
+        let mut all = Vec::new();
+        while let Some(record) = self.record() {
+            all.push(seen(&record));
+        }
+        all
+    }
+
+    /// The next record that has been read whole. A registration is answered.
+    fn record(&mut self) -> Option<Vec<u8>> {
+        let frame = match self.decoder.next_frame() {
+            Ok(frame) => frame?,
+            Err(damage) => panic!("{damage}"),
+        };
+        let record = frame.payload.to_vec();
+        if let UserRecord::RegisterContext { position, .. } = UserRecord::parse(&record).unwrap() {
+            self.answer(position);
+        }
+        Some(record)
+    }
+
+    /// Reads until `count` messages have come, whatever is in them.
+    pub(crate) fn await_messages(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
         loop {
-            match self.decoder.next_frame() {
-                Ok(Some(frame)) => seen.push(self::seen(frame.payload)),
-                Ok(None) => break,
-                Err(damage) => panic!("{damage}"),
+            while let Some(record) = self.record() {
+                if let UserRecord::Log(message) = UserRecord::parse(&record).unwrap() {
+                    messages.push(message.to_vec());
+                }
             }
-        }
-        for seen in &seen {
-            if let Seen::Context { position, .. } = *seen {
-                self.answer(position);
+            if messages.len() >= count {
+                return messages;
             }
+            self.read(usize::MAX);
         }
-        seen
     }
 
     /// Answers a registration with the level that is the client's own.

@@ -1,6 +1,6 @@
 //! A daemon that is absent, slow, gone, back: what becomes of the messages.
 
-use std::{sync::mpsc, time::Duration};
+use std::{sync::mpsc, thread, time::Duration};
 
 use forebay_linux::{
     PIPE_BUF,
@@ -199,11 +199,12 @@ fn a_slow_daemon_is_waited_for() {
     let mut fake = Fake::new();
     let client = fake.client(1 << 21);
     let mut context = client.context(CONTEXT, "");
-    let mut count = 0;
-    // More than the FIFO takes, so that writing is blocked.
+    // More than the FIFO takes, so that writing is blocked, and less than the
+    // ring.
+    let count = 5000;
+    assert_eq!(send(&mut context, 0..count), 0);
     while client.counts().blocked == 0 {
-        assert_eq!(send(&mut context, count..count + 100), 0);
-        count += 100;
+        thread::yield_now();
     }
     assert!(!client.flush(Duration::from_millis(1)));
     let mut seen = Vec::new();
@@ -275,6 +276,7 @@ fn what_a_daemon_has_left_unread_is_sent_again_to_the_next() {
         assert_eq!(first, expected[..first.len()]);
         assert_eq!(second, expected[first.len() + usize::from(is_log_cut)..], "{read_len}");
         assert_eq!(counts.resent, second.len() as u64 - 100);
+        assert_eq!(counts.taken, first.len() as u64 + u64::from(is_log_cut), "{read_len}");
         assert_eq!((counts.connects, counts.unread_len), (2, 0));
         assert!(counts.ledger.balances(0));
         assert_eq!(is_cut, ![0].contains(&read_len), "{read_len}: {}", counts.cut_len);
@@ -303,7 +305,51 @@ fn what_the_same_fifo_holds_is_not_sent_again() {
     assert_eq!(seen.iter().filter(|seen| matches!(seen, Seen::App(_))).count(), 2);
     assert!(client.flush(LONG));
     let counts = client.counts();
-    assert_eq!((counts.resent, counts.connects), (0, 2));
+    // Nor is it known what that daemon has taken.
+    assert_eq!((counts.resent, counts.taken, counts.connects), (0, 0, 2));
+}
+
+/// Daemons that come and go: one that opens the same FIFO again, one that reads
+/// a part, one that reads nothing. Each message was taken, or is sent again.
+#[test]
+fn what_was_taken_is_known_to_the_message() {
+    let _held = watchdog("daemons that come and go");
+    let mut fake = Fake::new();
+    let client = fake.client(1 << 20);
+    let mut context = client.context(CONTEXT, "");
+    let mut before = Vec::new();
+    let lose = |fake: &mut Fake, makes: bool| {
+        fake.die();
+        await_that("the loss is noticed", || !client.is_connected());
+        if makes {
+            fake.make_fifo();
+        }
+        fake.open();
+        await_that("it is connected again", || client.is_connected());
+    };
+    assert_eq!(send(&mut context, 0..100), 0);
+    before.extend(fake.await_seen(102));
+    lose(&mut fake, false);
+    assert_eq!(send(&mut context, 100..1000), 0);
+    assert!(client.flush(LONG));
+    fake.read(20_000);
+    before.extend(fake.seen());
+    lose(&mut fake, true);
+    let first = client.counts();
+    assert_eq!(first.taken + first.resent, 1000);
+    assert!(client.flush(LONG));
+    lose(&mut fake, true);
+    let second = client.counts();
+    assert_eq!((second.taken, second.resent), (first.taken, 2 * first.resent));
+
+    let after =
+        fake.await_last(|seen| matches!(seen, Seen::Log { text, .. } if text == "message 999"));
+    let (before, after) = (texts(&before), texts(&after));
+    let is_log_cut = before.len() + after.len() < 1000;
+    assert_eq!(first.taken, before.len() as u64 + u64::from(is_log_cut));
+    assert_eq!(after, numbers(0..1000)[before.len() + usize::from(is_log_cut)..]);
+    assert!(before.len() > 100 && first.cut_len > 0);
+    assert!(client.counts().ledger.balances(0));
 }
 
 #[test]
@@ -380,7 +426,7 @@ fn under_overload_every_message_arrives_or_is_counted() {
     let _held = watchdog("overload");
     let mut fake = Fake::new();
     let client = fake.client(1 << 13);
-    let (seen, refused) = std::thread::scope(|threads| {
+    let (seen, refused) = thread::scope(|threads| {
         let senders: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let mut context = client.context(Id::new(&format!("C{thread}")), "");
@@ -395,7 +441,7 @@ fn under_overload_every_message_arrives_or_is_counted() {
             })
             .collect();
         let mut seen = Vec::new();
-        while !senders.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+        while !senders.iter().all(thread::ScopedJoinHandle::is_finished) {
             fake.read(10_000);
             seen.extend(fake.seen());
         }

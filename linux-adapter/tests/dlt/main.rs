@@ -11,6 +11,7 @@ mod real;
 mod restart;
 mod socket;
 mod tools;
+mod tracing_layer;
 
 use std::time::{Duration, Instant};
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What `dlt-convert -a` says of a file, line by line.
-fn converted(path: &Path) -> Vec<String> {
+pub(crate) fn converted(path: &Path) -> Vec<String> {
     let output = Command::new("dlt-convert").arg("-a").arg(path).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()

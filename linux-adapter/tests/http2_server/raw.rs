@@ -1,6 +1,10 @@
 //! A client that sends what it is told to.
 
-use std::{io::Write, net::TcpStream, time::Duration};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use forebay_std::{
     FrameReader,
@@ -10,6 +14,9 @@ use forebay_std::{
 };
 
 use super::Server;
+
+/// So long for anything that does not fail.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A frame as it came.
 #[derive(Debug)]
@@ -31,19 +38,19 @@ pub(crate) struct Raw {
 
 impl Raw {
     /// Connects and sends nothing.
-    pub(crate) fn silent(server: &Server) -> Self {
-        let socket = TcpStream::connect(server.address).unwrap();
+    pub(crate) fn silent(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();
         // What does not come at all is a failure, not a hang.
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let frames = FrameReader::new(socket.try_clone().unwrap(), Http2::new(1 << 20));
         Self { socket, frames }
     }
 
     /// Connects, sends preface and these SETTINGS, and awaits their
     /// acknowledgement.
-    pub(crate) fn with(server: &Server, settings: &[Setting]) -> Self {
-        let mut raw = Self::silent(server);
+    pub(crate) fn to(address: SocketAddr, settings: &[Setting]) -> Self {
+        let mut raw = Self::silent(address);
         raw.send(PREFACE);
         let mut bytes = vec![0; 6 * settings.len()];
         raw.frame(&Frame::Settings(Settings::write(settings, &mut bytes).unwrap()));
@@ -52,6 +59,10 @@ impl Raw {
         assert_eq!(ack.frame(), Frame::SettingsAck);
         raw.frame(&Frame::SettingsAck);
         raw
+    }
+
+    pub(crate) fn with(server: &Server, settings: &[Setting]) -> Self {
+        Self::to(server.address, settings)
     }
 
     pub(crate) fn new(server: &Server) -> Self {
@@ -65,6 +76,19 @@ impl Raw {
     /// As `send`, to a server that may have ended.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).is_ok()
+    }
+
+    /// Sends byte by byte, each after a look whether the server says something;
+    /// how many bytes it took until it did.
+    pub(crate) fn drip(&mut self, bytes: &[u8]) -> usize {
+        self.socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let speaks = |at: &usize| {
+            let sent = self.socket.write_all(&bytes[*at..=*at]);
+            sent.is_err() || self.socket.peek(&mut [0]).is_ok()
+        };
+        let taken = (0..bytes.len()).find(speaks).unwrap_or(bytes.len());
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        taken
     }
 
     pub(crate) fn frame(&mut self, frame: &Frame<'_>) {
@@ -88,6 +112,9 @@ impl Raw {
     pub(crate) fn find(&mut self, wanted: impl Fn(&Came) -> bool) -> Came {
         loop {
             let came = self.next().expect("the connection has ended");
+            if let (false, Frame::GoAway { debug, .. }) = (wanted(&came), came.frame()) {
+                panic!("GOAWAY: {}", debug.escape_ascii());
+            }
             if wanted(&came) {
                 return came;
             }

@@ -10,7 +10,7 @@ use std::{
 use super::Server;
 
 /// Runs a program; `None`, with the words that say so, where it is missing.
-fn run(program: &str, args: &[&str]) -> Option<Output> {
+pub(crate) fn run(program: &str, args: &[&str]) -> Option<Output> {
     match Command::new(program).args(args).stdin(Stdio::null()).output() {
         Ok(output) => Some(output),
         Err(error) => {
@@ -20,7 +20,7 @@ fn run(program: &str, args: &[&str]) -> Option<Output> {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -78,12 +78,12 @@ fn connection_errors_end_in_goaway_with_the_code() {
 fn a_connection_begins_with_preface_and_settings() {
     let server = Server::start();
     for first in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], &PREFACE[1..]] {
-        let mut raw = Raw::silent(&server);
+        let mut raw = Raw::silent(server.address);
         raw.send(first);
         raw.expect_goaway(ErrorCode::PROTOCOL_ERROR);
     }
     for first in [get(1, "/"), raw_frame(6, 0, 0, &[0; 8]), encoded(&Frame::SettingsAck)] {
-        let mut raw = Raw::silent(&server);
+        let mut raw = Raw::silent(server.address);
         raw.send(&[PREFACE, &first[..]].concat());
         raw.expect_goaway(ErrorCode::PROTOCOL_ERROR);
     }

@@ -9,7 +9,10 @@ mod hpack {
 
     fn decode(hpack: &mut Hpack, block: &[u8]) -> Result<List, HpackError> {
         let mut list = Vec::new();
-        hpack.decode(block, |name, value| list.push((name.to_vec(), value.to_vec())))?;
+        hpack.decode(block, |name, value| {
+            list.push((name.to_vec(), value.to_vec()));
+            Ok(())
+        })?;
         Ok(list)
     }
 
@@ -168,11 +171,23 @@ mod fields {
             ("connection", "close"),
             ("te", "gzip"),
             ("content-length", "-1"),
+            ("content-length", "+1"),
+            ("content-length", ""),
             ("x", "a\r\nb"),
+            ("x", " a"),
+            ("x", "a\t"),
         ] {
             assert!(matches!(request(&[bad]), Err(Bad::Malformed(_))), "{bad:?}");
         }
         assert!(matches!(request(&[("a", "b"), (":authority", "c")]), Err(Bad::Malformed(_))));
+        for (at, bad) in [(0, "GET "), (1, "ht\ntp"), (2, "/a\0")] {
+            let mut fields = GET;
+            fields[at].1 = bad;
+            assert!(
+                matches!(Fields::new().request(&block(&fields)), Err(Bad::Malformed(_))),
+                "{bad}"
+            );
+        }
         let missing = Fields::new().request(&block(&GET[..2]));
         assert!(matches!(missing, Err(Bad::Malformed(_))));
     }
@@ -182,11 +197,19 @@ mod fields {
         for bad in [&b"\x3f"[..], b"\xFF", b"\x80", b"\xBE", b"\x00\x05ab", b"\x3F\xFF\xFF\x7F"] {
             assert!(matches!(Fields::new().request(bad), Err(Bad::Compression(_))), "{bad:?}");
         }
-        // A bomb: one long field in the table, named thousands of times.
-        let mut bomb = b"\x40\x01a\x7F\x81\x1E".to_vec();
-        bomb.extend([b'x'; 4000]);
-        bomb.extend([0xBE; 10_000]);
-        assert_eq!(Fields::new().request(&bomb), Err(Bad::TooLong));
+        // A bomb: one long field in the table, named thousands of times; or its
+        // name, so that it is copied for each.
+        let long = [&b"\x7F\xA1\x1E"[..], &[b'x'; 4000]].concat();
+        for (name, value, again) in [
+            (&b"\x01a"[..], &long[..], &b"\xBE"[..]),
+            (&long, b"\x01b", b"\x0F\x2F\0"),
+            (&long, b"\x01b", b"\x7E\0"),
+        ] {
+            let block = |times| [b"\x40", name, value, &again.repeat(times)].concat();
+            assert_eq!(Fields::new().trailers(&block(3)), Ok(()));
+            assert_eq!(Fields::new().trailers(&block(10)), Err(Bad::TooLong));
+            assert!(matches!(Fields::new().trailers(&block(10_000)), Err(Bad::Flood(_))));
+        }
     }
 }
 

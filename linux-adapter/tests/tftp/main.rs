@@ -2,7 +2,11 @@
 //! the whole of it with clients of its own and with real ones, over a line
 //! that loses, doubles and reorders.
 
-// Its `main` is not run here.
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../../tests/src/restrict.rs"]
+mod restrict;
+// Its `main` is run by `program`, as a program.
 #[allow(dead_code)]
 #[path = "../../examples/tftp_server/main.rs"]
 mod tftp_server;
@@ -12,6 +16,7 @@ mod client;
 mod crowd;
 mod line;
 mod machines;
+mod program;
 mod programs;
 mod random;
 mod requests;

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     os::unix::fs::symlink,
     sync::atomic::Ordering,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -19,20 +19,20 @@ use super::{
 };
 
 /// A socket that sends what it is told to.
-struct Raw(UdpSocket);
+pub(crate) struct Raw(UdpSocket);
 
 impl Raw {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         Self(socket)
     }
 
-    fn send(&self, to: SocketAddr, packet: &[u8]) {
+    pub(crate) fn send(&self, to: SocketAddr, packet: &[u8]) {
         self.0.send_to(packet, to).unwrap();
     }
 
-    fn receive(&self) -> (Vec<u8>, SocketAddr) {
+    pub(crate) fn receive(&self) -> (Vec<u8>, SocketAddr) {
         let mut packet = vec![0; 65_536];
         let (len, from) = self.0.recv_from(&mut packet).unwrap();
         packet.truncate(len);
@@ -46,6 +46,15 @@ impl Raw {
         let result = self.0.peek_from(&mut [0; 4]);
         self.0.set_nonblocking(false).unwrap();
         !result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// Waits until `condition` holds, for ten seconds at most.
+fn await_that(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(10), "waited until {what}");
+        std::thread::yield_now();
     }
 }
 
@@ -288,10 +297,106 @@ fn an_unfinished_write_leaves_nothing() {
     assert_eq!(served.shared.files.lent().0, 0);
 }
 
+/// A client that asks for long waits and never answers: a request whose sender
+/// is forged must not hold a buffer for minutes.
+#[test]
+fn a_timeout_holds_once_the_client_has_answered() {
+    let served = Served::new(|config| {
+        config.writes = Writes::New;
+        config.timeout = Duration::from_millis(50);
+        config.tries_max = 3;
+    });
+    served.put("file", b"content");
+    for (number, request) in
+        [b"\0\x01file\0octet\0timeout\x00255\0", b"\0\x02made\0octet\0timeout\x00255\0"]
+            .into_iter()
+            .enumerate()
+    {
+        let raw = Raw::new();
+        raw.send(served.address, request);
+        for _ in 0..=3 {
+            assert_eq!(raw.receive().0, b"\0\x06timeout\x00255\0");
+        }
+        await_that("it is given up", || {
+            served.shared.counts.failed.load(Ordering::Relaxed) == number as u64 + 1
+        });
+        assert_eq!(served.shared.files.lent().0, 0);
+    }
+    // One that has answered is waited for as it has asked.
+    let raw = Raw::new();
+    raw.send(served.address, b"\0\x01file\0octet\0timeout\x00255\0");
+    let (_, transfer) = raw.receive();
+    raw.send(transfer, b"\0\x04\0\0");
+    let mut packet = raw.receive().0;
+    while packet[1] == 6 {
+        packet = raw.receive().0;
+    }
+    assert_eq!(packet, b"\0\x03\0\x01content");
+    // Others' timeouts pass meanwhile.
+    let other = Raw::new();
+    other.send(served.address, b"\0\x01file\0octet\0");
+    for _ in 0..=3 {
+        assert_eq!(other.receive().0, b"\0\x03\0\x01content");
+    }
+    assert!(!raw.has_more());
+    raw.send(transfer, b"\0\x04\0\x01");
+    await_that("it is done", || served.shared.counts.done.load(Ordering::Relaxed) == 1);
+}
+
+/// Writes that are whole and wait for a client that asks again are no more
+/// than transfers may be, however long each is to wait.
+#[test]
+fn only_so_many_writes_wait_behind_their_end() {
+    let served = Served::new(|config| {
+        config.writes = Writes::New;
+        config.transfers_max = 2;
+        config.timeout = Duration::from_secs(60);
+    });
+    let done = || served.shared.counts.done.load(Ordering::Relaxed);
+    let raws: Vec<_> = (0..4).map(|_| Raw::new()).collect();
+    for (number, raw) in raws.iter().enumerate() {
+        raw.send(served.address, format!("\0\x02file-{number}\0octet\0").as_bytes());
+        let (answer, transfer) = raw.receive();
+        assert_eq!(answer, b"\0\x04\0\0");
+        raw.send(transfer, b"\0\x03\0\x01content");
+        assert_eq!(raw.receive().0, b"\0\x04\0\x01");
+        let beyond = (number + 1).saturating_sub(2) as u64;
+        await_that("those beyond have ended", || done() == beyond);
+        assert_eq!(fs::read(served.root(&format!("file-{number}"))).unwrap(), b"content");
+    }
+}
+
 /// A read and a write of the same bytes, with every option, are the file.
 #[test]
 fn every_block_length_and_window() {
-    let served = Served::new(|config| config.writes = Writes::New);
+    every_block_length_and_window_of(&Served::new(|config| config.writes = Writes::New));
+}
+
+/// The same where the kernel has no io_uring for this process.
+#[test]
+fn every_block_length_and_window_without_io_uring() {
+    // EPERM, as from a container's filter.
+    let served = Served::restricted("setup=1", |config| config.writes = Writes::New);
+    assert!(served.shared.files.how().starts_with("files by threads: "));
+    every_block_length_and_window_of(&served);
+    let names: Vec<_> = (0..40).map(|number| format!("of-{number}")).collect();
+    for (name, seed) in names.iter().zip(0..) {
+        served.put(name, &Random(seed).bytes(200_000));
+    }
+    // All at once.
+    runtime().block_on(async {
+        let reads = names.iter().map(|name| {
+            let (client, name) = (Client::new(served.address, &[("blksize", 8192)]), name.clone());
+            tokio::spawn(async move { client.get(&name).await.unwrap().0 })
+        });
+        for (read, seed) in reads.collect::<Vec<_>>().into_iter().zip(0..) {
+            assert_same(&read.await.unwrap(), &Random(seed).bytes(200_000), "one of many");
+        }
+    });
+    assert!(served.shared.files.lent().1 > 1);
+}
+
+fn every_block_length_and_window_of(served: &Served) {
     let mut random = Random(3);
     for (block_len, window) in
         [(8, 1), (8, 64), (512, 1), (1428, 16), (1428, 64), (8192, 7), (65_464, 1), (65_464, 64)]

@@ -16,7 +16,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::tftp_server::server::{Config, Server, Shared};
+use super::{
+    restrict,
+    tftp_server::server::{Config, Server, Shared},
+};
 
 /// A server on a thread of its own, in a directory that goes with it.
 pub(crate) struct Served {
@@ -32,6 +35,12 @@ impl Served {
     /// Serves a new directory, `root` in it, by the configuration that
     /// `configure` makes.
     pub(crate) fn new(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::restricted("", configure)
+    }
+
+    /// As [`new`](Served::new), without the rights that [`restrict`] takes away
+    /// by these words.
+    pub(crate) fn restricted(words: &'static str, configure: impl FnOnce(&mut Config)) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory =
@@ -44,6 +53,7 @@ impl Served {
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, address) = mpsc::channel();
         let thread = thread::spawn(move || {
+            restrict::apply(words);
             runtime().block_on(async {
                 let server = Server::bind(([127, 0, 0, 1], 0).into(), config).await.unwrap();
                 bound.send((server.local_addr().unwrap(), server.shared())).unwrap();

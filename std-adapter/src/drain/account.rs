@@ -41,6 +41,8 @@ pub(crate) struct Account {
     pub(crate) id: ChannelId,
     pub(crate) priority: u8,
     refused: AtomicU64,
+    /// Refused too, as the drainer was closed: nobody is told of these.
+    late: AtomicU64,
     /// Of the refused.
     busy: AtomicU64,
     overwritten: AtomicU64,
@@ -79,6 +81,7 @@ impl Account {
             id,
             priority,
             refused: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             overwritten: AtomicU64::new(0),
             senders: AtomicUsize::new(0),
@@ -94,19 +97,21 @@ impl Account {
         accepted
     }
 
-    /// Takes over what a sender has counted that goes.
-    pub(crate) fn close(&self, accepted: &Arc<Accepted>) {
+    /// Takes over what a sender has counted that goes; whether it was the last.
+    pub(crate) fn close(&self, accepted: &Arc<Accepted>) -> bool {
         let mut books = self.books();
         books.closed += accepted.load();
         books.open.retain(|other| !Arc::ptr_eq(other, accepted));
         drop(books);
-        // Relaxed: a hint to look after the lane, behind which the drainer is
-        // called.
-        self.senders.fetch_sub(1, Ordering::Relaxed);
+        // Release: all that this sender has done is seen by the last one to
+        // close, which calls the drainer. Acquire: if this is the last, it has
+        // seen all of it.
+        self.senders.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Whether all senders are gone.
     pub(crate) fn is_deserted(&self) -> bool {
+        // Relaxed: a hint to look after the lane, and a call is behind it.
         self.senders.load(Ordering::Relaxed) == 0
     }
 
@@ -115,6 +120,12 @@ impl Account {
         self.refused.fetch_add(messages, Ordering::Relaxed);
     }
 
+    #[cold]
+    pub(crate) fn refuse_late(&self, messages: u64) {
+        self.late.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Those for which there was no room, or never is.
     #[inline]
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -134,7 +145,7 @@ impl Account {
     pub(crate) fn ledger(&self) -> Ledger {
         let books = self.books();
         let accepted = books.closed + books.open.iter().map(|one| one.load()).sum::<u64>();
-        let refused = self.refused();
+        let refused = self.refused() + self.late.load(Ordering::Relaxed);
         Ledger {
             offered: accepted + refused,
             accepted,

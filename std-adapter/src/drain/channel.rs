@@ -119,7 +119,7 @@ impl Channel {
     /// # Panics
     ///
     /// The drainer's run does when `write` returns more than the buffer's
-    /// length.
+    /// length, or panics itself. These losses are part of the next report then.
     pub fn report(
         mut self,
         write: impl FnMut(Losses, &mut [u8]) -> usize + Send + 'static,

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, ErrorKind},
+    mem,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -204,7 +205,6 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     /// A channel, to be set up and made.
     pub fn channel(&mut self) -> Channel {
         // Lanes that have become free are found now.
-        self.leaving = true;
         self.attend();
         self.registrar().channel()
     }
@@ -281,14 +281,16 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
 
     fn drain(&mut self, when: When, deadline: Option<Instant>) -> io::Result<Drained> {
         loop {
-            if self.line.0.is_called() || self.leaving {
+            if self.line.0.is_called() {
                 self.attend();
             }
             if self.reporting {
                 self.report();
             }
             let deadline = earlier(deadline, self.ending);
-            match self.step()? {
+            let drive = self.step()?;
+            self.free_lanes();
+            match drive {
                 // A short batch and nothing behind it: whoever waits for this
                 // processor may be about to send, and the next one will be
                 // longer. Where nobody waits this costs a small part of a write.
@@ -319,8 +321,7 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
     fn step(&mut self) -> io::Result<Drive> {
         let shared = &self.line.0;
         let slices = self.pump.fill();
-        // What has left made room, and so has what has been copied just now; a
-        // write may take long.
+        // What has been copied has made room; a write may take long.
         if self.waited_for {
             shared.room.made();
         }
@@ -331,6 +332,10 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         }
         let progress = self.sink.write(&slices);
         let drive = self.pump.answered(progress);
+        // And so has what was lent and has left now.
+        if self.waited_for {
+            shared.room.made();
+        }
         if let Ok(Drive::Moved { frames, .. }) = drive {
             shared.published.batch(frames);
         }
@@ -378,15 +383,26 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
             let NewLane { consumer, account, reporter, waits } = lane;
             self.waited_for |= waits;
             self.reporting |= reporter.is_some();
-            // The channel was given one of the pump's lanes when it was made.
-            let Ok(index) = self.pump.add_lane(consumer, account.priority) else { continue };
-            let Some(place) = self.lanes.get_mut(index) else { continue };
-            if let Some(finished) = place.replace(Lane { account, reporter }) {
-                shared.finish(&finished.account);
+            // The channel was given one of these when it was made. One that the
+            // pump finds finished may have a loss to tell still.
+            let free = self.lanes.iter_mut().enumerate().find(|(_, place)| place.is_none());
+            let Some((index, place)) = free else { continue };
+            if self.pump.set_lane(index, consumer, account.priority).is_ok() {
+                *place = Some(Lane { account, reporter });
             }
         }
         drop(inbox);
-        self.leaving = false;
+        self.leaving = true;
+        self.free_lanes();
+    }
+
+    /// Frees the lanes of channels that have gone and of which all has left,
+    /// with a write or without.
+    fn free_lanes(&mut self) {
+        if !mem::take(&mut self.leaving) {
+            return;
+        }
+        let shared = &self.line.0;
         for (index, place) in self.lanes.iter_mut().enumerate() {
             let Some(lane) = place else { continue };
             if !lane.account.is_deserted() {
@@ -418,8 +434,10 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Drainer<F, S> {
         }
     }
 
-    /// Has ended, and may begin again.
+    /// Has ended, and may begin again: also when it was asked to end too late
+    /// to hear it.
     pub(crate) fn ended(&mut self) {
+        self.line.0.forget_end();
         self.ending = None;
     }
 

@@ -9,7 +9,8 @@ pub const REPORT_LEN_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Losses {
-    /// Refused: there was no room, or they were too long.
+    /// Refused: there was no room, or they were too long. Those that came when
+    /// the drainer was closed are in the ledger alone.
     pub refused: u64,
     /// Accepted, and then given up for newer ones.
     pub overwritten: u64,
@@ -85,9 +86,11 @@ impl Reporter {
     /// now; the same until [`sent`](Reporter::sent).
     pub(crate) fn report(&mut self, losses: Losses) -> Option<&[u8]> {
         if self.waiting.is_none() && losses != self.seen {
+            // Before the call: one that panics is not made again for the same
+            // losses, which would stop all that is behind it.
+            self.seen = losses;
             let len = (self.write)(losses - self.told, &mut *self.report);
             assert!(len <= REPORT_LEN_MAX, "a report of {len} bytes in {REPORT_LEN_MAX}");
-            self.seen = losses;
             if len > 0 {
                 self.told = losses;
                 self.waiting = Some(len);

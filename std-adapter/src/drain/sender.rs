@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt,
     marker::PhantomData,
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -158,6 +159,11 @@ impl Link {
     #[cold]
     fn refuse(&mut self, messages: u64, error: SendError) -> SendError {
         self.refused += messages;
+        if error == SendError::Closed {
+            // No news to the drainer, which may be about to end.
+            self.account.refuse_late(messages);
+            return error;
+        }
         self.account.refuse(messages);
         // For the report of it; and what fills the ring may be no message but
         // room that was given up when one panicked.
@@ -168,12 +174,14 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.account.close(&self.published);
+        let is_last = self.account.close(&self.published);
         if let Some(bell) = &self.bell {
             self.shared.room.leave(bell);
         }
-        // The lane may be free, and the run finished.
-        self.shared.call();
+        if is_last {
+            // The lane may be free, and the run finished.
+            self.shared.call();
+        }
     }
 }
 
@@ -209,6 +217,14 @@ impl<M> Sender<M> {
         len: usize,
         write: impl FnOnce(&mut [u8]),
     ) -> Result<(), SendError> {
+        let writing = Writing(self);
+        let sent = writing.0.put_with(len, write);
+        mem::forget(writing);
+        sent
+    }
+
+    #[inline]
+    fn put_with(&mut self, len: usize, write: impl FnOnce(&mut [u8])) -> Result<(), SendError> {
         if self.link.shared.is_closed() {
             return Err(self.link.refuse(1, SendError::Closed));
         }
@@ -317,6 +333,16 @@ impl<M> Sender<M> {
     }
 }
 
+/// A message that is being written. Dropped, as the writing has panicked, it
+/// rings: others may wait for the room that is given up.
+struct Writing<'s, M>(&'s mut Sender<M>);
+
+impl<M> Drop for Writing<'_, M> {
+    fn drop(&mut self) {
+        self.0.link.shared.bell.ring();
+    }
+}
+
 impl<M> Drop for Sender<M> {
     fn drop(&mut self) {
         // What a message has overwritten whose writing panicked.
@@ -356,6 +382,10 @@ fn wait(
                 shared.is_closed() || !matches!(last, Err(ReserveError::Full { .. }))
             });
         });
+        if let (Err(ReserveError::Full { .. }), true) = (last, begin.elapsed() >= limit) {
+            // Room that came in time, though this thread did not.
+            last = put(way);
+        }
     }
 }
 
@@ -445,3 +475,26 @@ impl fmt::Display for SendError {
 }
 
 impl Error for SendError {}
+
+#[cfg(test)]
+mod tests {
+    use forebay::ring::heap;
+
+    use super::*;
+
+    /// A thread that runs again long after its time is over may have been given
+    /// room before.
+    #[test]
+    fn room_that_came_in_time_is_found_when_the_time_is_over() {
+        let shared = Shared::new();
+        let bell = shared.room.enter();
+        let (producer, _consumer) = heap::ring(64).unwrap();
+        let mut way = Way::One(producer);
+        let full = ReserveError::Full { needed: 1, free: 0 };
+        let (begin, limit) = (Instant::now(), Duration::from_millis(2));
+        // No room until the time is over, and nobody to say when there is.
+        let put = |_: &mut Way| if begin.elapsed() < limit { Err(full) } else { Ok(()) };
+        let sent = wait(&shared, &bell, limit, full, &mut way, put);
+        assert_eq!(sent, Ok(()));
+    }
+}

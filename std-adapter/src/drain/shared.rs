@@ -1,6 +1,7 @@
 //! What a drainer and its senders share.
 
 use std::{
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -141,10 +142,17 @@ impl Shared {
         self.call();
     }
 
+    /// Takes back what [`ask_to_end`](Shared::ask_to_end) has asked for.
+    pub(crate) fn forget_end(&self) {
+        locked(&self.inbox).deadline = None;
+    }
+
     /// Has the drainer look after its lanes and its inbox.
     pub(crate) fn call(&self) {
-        // Release: pairs with `is_called`; a channel's last sender is gone.
-        self.attention.store(true, Ordering::Release);
+        // Release: pairs with `is_called`; a channel's last sender is gone. By
+        // exchange, so that of two who call at once both are heard: a store
+        // would hide what was before the other's.
+        self.attention.swap(true, Ordering::Release);
         self.bell.ring();
     }
 
@@ -198,7 +206,9 @@ impl Shared {
     pub(crate) fn hang_up(&self) {
         // A lane that is delivered behind this has seen that it is closed.
         self.closed.store(true, Ordering::Relaxed);
-        locked(&self.inbox).lanes.clear();
+        let lanes = mem::take(&mut locked(&self.inbox).lanes);
+        // Not under the lock: a report's writer is its user's.
+        drop(lanes);
         self.room.made();
     }
 }

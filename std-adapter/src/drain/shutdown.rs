@@ -143,7 +143,8 @@ impl<F: Encode, S: Sink<Error = io::Error> + Wait> Shutdown<F, S> {
 
     /// Gives the drainer back, to deliver the rest another way. Its senders
     /// stay refused.
-    pub fn into_drainer(self) -> Drainer<F, S> {
+    pub fn into_drainer(mut self) -> Drainer<F, S> {
+        self.drainer.ended();
         self.drainer
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io::{self, ErrorKind, Read},
     net::{Shutdown, TcpStream},
+    os::unix::net::UnixStream,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,23 +31,21 @@ use rustix::{
 
 use super::{
     Report,
-    fields::{Bad, Fields, LIST_LEN_MAX},
+    fields::{Bad, Fields, LIST_LEN_MAX, Request},
     files::Root,
-    streams::{Refused, STREAMS_MAX, Streams},
+    streams::{PENDING_MAX, Refused, STREAMS_MAX, Streams},
 };
 
 /// CONTINUATIONs of one field block; with the frame size, a block's length.
 const CONTINUATIONS_MAX: u32 = 8;
-/// A connection on which nothing moves for so long is ended.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long the peer has to take the last frames and to close.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// Writes before the socket is read again.
 const WRITES_IN_A_ROW: usize = 32;
 /// Streams reset here of which the peer may not know yet.
 const RESET_KEPT: usize = 128;
-/// Requests that the peer may have reset beyond those that it has let end:
-/// work for nothing (RFC 9113, section 10.5).
+/// Requests that the peer may have reset, or made this end reset by errors,
+/// beyond those that it has let end: work for nothing (RFC 9113, section 10.5).
 const RESETS_MAX: u64 = 200;
 
 /// Why a connection ends.
@@ -95,6 +94,11 @@ pub(super) struct Connection {
     decoder: Decoder<Http2, Box<[u8]>>,
     state: State,
     report: Report,
+    idle_max: Duration,
+    /// When a frame was last received whole, or bytes were sent. Single bytes
+    /// that come do not count: a frame could be made to last for ever.
+    moved: Instant,
+    stop: Arc<UnixStream>,
 }
 
 /// What has been received and what it has led to.
@@ -113,21 +117,32 @@ struct State {
     reset: VecDeque<StreamId>,
     resets: u64,
     requests: u64,
-    /// Whether the peer opens no more streams.
+    /// Whether the connection ends with the streams that there are.
     leaving: bool,
+    /// Whether the server stops, and the peer has been told.
+    stopping: bool,
 }
 
 /// A field block on its way.
 struct Block {
     stream: StreamId,
     end_stream: bool,
+    /// Whether the stream was open before: these are trailers, if it still is.
+    trailers: bool,
     bytes: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, root: Arc<Root>) -> io::Result<Self> {
+    /// Serves what is under `root`; to its end once `stop` is readable.
+    pub(super) fn new(
+        socket: TcpStream,
+        root: Arc<Root>,
+        idle_max: Duration,
+        stop: Arc<UnixStream>,
+    ) -> io::Result<Self> {
         socket.set_nodelay(true)?;
-        let (writer, driver) = writer(Limits::default(), FdSink::nonblocking(socket)?);
+        let limits = Limits { pending_max: PENDING_MAX, ..Limits::default() };
+        let (writer, driver) = writer(limits, FdSink::nonblocking(socket)?);
         let format = Http2::new(Http2::PAYLOAD_LEN_MAX_LEAST);
         let buffer = vec![0; 4 * format.frame_len_max()].into_boxed_slice();
         let decoder = Decoder::new(format, buffer).map_err(io::Error::other)?;
@@ -143,8 +158,10 @@ impl Connection {
             resets: 0,
             requests: 0,
             leaving: false,
+            stopping: false,
         };
-        Ok(Self { root, writer, driver, decoder, state, report: Report::default() })
+        let (report, moved) = (Report::default(), Instant::now());
+        Ok(Self { root, writer, driver, decoder, state, report, idle_max, moved, stop })
     }
 
     /// Serves until the end and says how it went.
@@ -157,7 +174,7 @@ impl Connection {
             }
         });
         match end {
-            Ok(()) | Err(End::Done) => {}
+            Ok(()) | Err(End::Done) => self.linger(Instant::now() + CLOSING_MAX),
             Err(End::Socket(error)) => self.report.error = Some(error.to_string()),
             Err(End::Error(code, text)) => {
                 self.go_away(code, &text);
@@ -190,16 +207,26 @@ impl Connection {
         if self.state.leaving && self.state.streams.len() == 0 && !self.driver.has_work() {
             return Err(End::Done);
         }
-        let ready = self.wait(blocked, IDLE_MAX)?;
-        if ready.is_empty() {
-            let text = format!("nothing has moved for {} seconds", IDLE_MAX.as_secs());
+        let left = self.idle_max.saturating_sub(self.moved.elapsed());
+        let ready = self.wait(blocked, left)?;
+        if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            self.read()?;
+        }
+        // Not before what has come is taken, however late that is.
+        if !ready.contains(PollFlags::OUT) && self.moved.elapsed() >= self.idle_max {
+            let text = format!("nothing has moved for {:?}", self.idle_max);
             return Err(End::Error(ErrorCode::NO_ERROR, text));
         }
-        if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-            self.read()
-        } else {
-            Ok(())
-        }
+        Ok(())
+    }
+
+    /// The server stops: what has begun is finished, and the peer is told that
+    /// nothing else is (section 6.8).
+    fn begin_to_stop(&mut self) -> Result<(), End> {
+        (self.state.stopping, self.state.leaving) = (true, true);
+        let (last_stream, code) = (self.state.last, ErrorCode::NO_ERROR);
+        let debug = b"the server stops";
+        Ok(self.writer.control(&Frame::GoAway { last_stream, code, debug })?)
     }
 
     /// Writes until nothing is left, or the socket is full, or reading has
@@ -208,7 +235,7 @@ impl Connection {
         for _ in 0..WRITES_IN_A_ROW {
             self.state.streams.go_on()?;
             match self.driver.turn()? {
-                Drive::Moved { .. } => {}
+                Drive::Moved { .. } => self.moved = Instant::now(),
                 Drive::Blocked => return Ok(true),
                 Drive::Idle => return Ok(false),
             }
@@ -216,17 +243,25 @@ impl Connection {
         Ok(true)
     }
 
-    fn wait(&self, blocked: bool, longest: Duration) -> Result<PollFlags, End> {
+    /// Waits for the socket, and for the server's stop unless that has come.
+    fn wait(&mut self, blocked: bool, longest: Duration) -> Result<PollFlags, End> {
         let flags = if blocked { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
-        let mut polled = [PollFd::new(self.driver.sink().fd(), flags)];
+        let mut polled =
+            [PollFd::new(self.driver.sink().fd(), flags), PollFd::new(&self.stop, PollFlags::IN)];
+        let count = if self.state.stopping { 1 } else { 2 };
         loop {
-            match poll(&mut polled, Some(&longest)) {
-                Ok(_) => return Ok(polled[0].revents()),
+            match poll(&mut polled[..count], Some(&longest)) {
+                Ok(_) => break,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(End::Socket(error.into())),
             }
         }
+        let [ready, stop] = polled.map(|it| it.revents());
+        if !self.state.stopping && !stop.is_empty() {
+            self.begin_to_stop()?;
+        }
+        Ok(ready)
     }
 
     /// Reads once and takes every frame that is whole.
@@ -251,12 +286,13 @@ impl Connection {
     }
 
     fn frames(&mut self) -> Result<(), End> {
-        let Self { root, writer, decoder, state, .. } = self;
+        let Self { root, writer, decoder, state, moved, .. } = self;
         loop {
             match decoder.next_frame() {
                 Ok(None) => return Ok(()),
                 Ok(Some(frame)) => {
                     let Some((head, _)) = Head::split(frame.payload) else { return Ok(()) };
+                    *moved = Instant::now();
                     state.order.check(head)?;
                     match Frame::parse(frame.payload) {
                         Ok(frame) => state.frame(frame, head, writer, root)?,
@@ -291,6 +327,12 @@ impl Connection {
                 _ => break,
             }
         }
+        self.linger(deadline);
+    }
+
+    /// Closes this end's half, and awaits that the peer closes its own.
+    fn linger(&mut self, deadline: Instant) {
+        let left = || deadline.saturating_duration_since(Instant::now());
         let _ = self.driver.sink().fd().shutdown(Shutdown::Write);
         while !left().is_zero() && self.wait(false, left()).is_ok() && self.discard() {}
     }
@@ -320,7 +362,22 @@ impl State {
         !stream.is_clients() || self.last.is_none_or(|last| stream > last)
     }
 
+    /// Resets a stream, by the peer's fault.
     fn reset(&mut self, stream: StreamId, code: ErrorCode, writer: &Writer) -> Result<(), End> {
+        self.count_reset()?;
+        self.refuse(stream, code, writer)
+    }
+
+    fn count_reset(&mut self) -> Result<(), End> {
+        self.resets += 1;
+        if self.resets > RESETS_MAX + self.requests / 2 {
+            let text = format!("{} of {} requests reset", self.resets, self.requests);
+            return Err(End::Error(ErrorCode::ENHANCE_YOUR_CALM, text));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, stream: StreamId, code: ErrorCode, writer: &Writer) -> Result<(), End> {
         self.streams.remove(stream);
         if self.reset.len() == RESET_KEPT {
             self.reset.pop_front();
@@ -345,8 +402,8 @@ impl State {
                 self.data(stream, data, end_stream, head.payload_len, writer)
             }
             Frame::Headers { stream, end_stream, fragment, .. } => {
-                self.headers(stream, end_stream)?;
-                self.block = Some(Block { stream, end_stream, bytes: Vec::new() });
+                let trailers = self.headers(stream, end_stream)?;
+                self.block = Some(Block { stream, end_stream, trailers, bytes: Vec::new() });
                 self.fragment(fragment, head, writer, root)
             }
             Frame::Continuation { fragment, .. } => self.fragment(fragment, head, writer, root),
@@ -354,14 +411,10 @@ impl State {
                 if self.is_idle(stream) {
                     return Err(protocol(format!("RST_STREAM of idle stream {}", stream.number())));
                 }
-                self.resets += u64::from(self.streams.contains(stream));
+                let was_open = self.streams.contains(stream);
                 self.streams.remove(stream);
                 writer.close(stream);
-                if self.resets > RESETS_MAX + self.requests / 2 {
-                    let text = format!("{} of {} requests reset", self.resets, self.requests);
-                    return Err(End::Error(ErrorCode::ENHANCE_YOUR_CALM, text));
-                }
-                Ok(())
+                if was_open { self.count_reset() } else { Ok(()) }
             }
             Frame::Settings(settings) => {
                 writer.settings(&settings)?;
@@ -419,15 +472,16 @@ impl State {
         }
     }
 
-    /// Checks that a field block may begin on a stream (section 5.1).
-    fn headers(&mut self, stream: StreamId, end_stream: bool) -> Result<(), End> {
+    /// Checks that a field block may begin on a stream (section 5.1); whether
+    /// the stream was open before.
+    fn headers(&mut self, stream: StreamId, end_stream: bool) -> Result<bool, End> {
         let number = stream.number();
         if !stream.is_clients() {
             return Err(protocol(format!("HEADERS of stream {number}, which is not a client's")));
         }
         if self.is_idle(stream) {
             self.last = Some(stream);
-            return Ok(());
+            return Ok(false);
         }
         if self.streams.is_receiving(stream) && !end_stream {
             return Err(protocol(format!("trailers of stream {number} without END_STREAM")));
@@ -436,7 +490,7 @@ impl State {
             let text = format!("HEADERS of closed stream {number}");
             return Err(End::Error(ErrorCode::STREAM_CLOSED, text));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn fragment(
@@ -458,9 +512,8 @@ impl State {
 
     /// A whole header section: of a request, or its trailers.
     fn section(&mut self, block: &Block, writer: &Writer, root: &Root) -> Result<(), End> {
-        let Block { stream, end_stream, .. } = *block;
-        let known = self.streams.contains(stream) || self.reset.contains(&stream);
-        let decoded = if known {
+        let Block { stream, end_stream, trailers, .. } = *block;
+        let decoded = if trailers {
             self.fields.trailers(&block.bytes).map(|()| None)
         } else {
             self.fields.request(&block.bytes).map(Some)
@@ -468,15 +521,24 @@ impl State {
         let full = self.streams.len() >= STREAMS_MAX;
         match decoded {
             Err(Bad::Compression(text)) => Err(End::Error(ErrorCode::COMPRESSION_ERROR, text)),
-            _ if self.reset.contains(&stream) => Ok(()),
-            _ if !known && full => self.reset(stream, ErrorCode::REFUSED_STREAM, writer),
+            Err(Bad::Flood(text)) => Err(End::Error(ErrorCode::ENHANCE_YOUR_CALM, text)),
+            // Reset here, before the block or within it.
+            _ if trailers && !self.streams.contains(stream) => Ok(()),
+            // That a peer did not know, and is to try elsewhere.
+            _ if !trailers && (full || self.stopping) => {
+                self.refuse(stream, ErrorCode::REFUSED_STREAM, writer)
+            }
             Err(Bad::Malformed(_)) => self.reset(stream, ErrorCode::PROTOCOL_ERROR, writer),
-            Err(Bad::TooLong) if known => self.reset(stream, ErrorCode::PROTOCOL_ERROR, writer),
+            Err(Bad::TooLong) if trailers => self.reset(stream, ErrorCode::PROTOCOL_ERROR, writer),
             Err(Bad::TooLong) => Ok(self.streams.refuse(stream, 431, end_stream)?),
             Ok(None) => match self.streams.end(stream) {
                 Ok(()) => Ok(()),
                 Err(Refused(code)) => self.reset(stream, code, writer),
             },
+            // A body that was announced and does not come (section 8.1.1).
+            Ok(Some(Request { content_length: Some(1..), .. })) if end_stream => {
+                self.reset(stream, ErrorCode::PROTOCOL_ERROR, writer)
+            }
             Ok(Some(request)) => {
                 self.requests += 1;
                 Ok(self.streams.answer(stream, &request, end_stream, root)?)

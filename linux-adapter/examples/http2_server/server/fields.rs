@@ -4,13 +4,16 @@
 //! of the static table, literals that are not indexed (RFC 7541, sections 6.1
 //! and 6.2.2).
 
-use super::hpack::Hpack;
+use super::hpack::{Hpack, HpackError};
 
 /// The longest header list in bytes, as `SETTINGS_MAX_HEADER_LIST_SIZE` counts
 /// (RFC 9113, section 6.5.2).
 pub(crate) const LIST_LEN_MAX: usize = 16 * 1024;
 /// What a field counts beside its bytes.
 const FIELD_LEN: usize = 32;
+/// A list over its maximum is decoded to its end, since the table depends on
+/// it, but no further than this: two bytes of a block may stand for 4 KiB.
+const DECODED_LEN_MAX: usize = 4 * LIST_LEN_MAX;
 
 /// What a request asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(crate) enum Bad {
     Compression(String),
     /// A list over [`LIST_LEN_MAX`]; the decoder's state is kept.
     TooLong,
+    /// A list over [`DECODED_LEN_MAX`]: costs the connection.
+    Flood(String),
     /// It breaks a rule of RFC 9113, section 8: costs the stream.
     Malformed(&'static str),
 }
@@ -48,6 +53,7 @@ impl Fields {
         let mut seen = [false; 4];
         let mut regular = false;
         self.decode(block, &mut list, |name, value| {
+            check_value(value)?;
             let pseudo = [&b":method"[..], b":path", b":scheme", b":authority"];
             let Some(at) = pseudo.iter().position(|it| *it == name) else {
                 regular = true;
@@ -72,9 +78,12 @@ impl Fields {
     /// Decodes trailers, of which nothing is used.
     pub(crate) fn trailers(&mut self, block: &[u8]) -> Result<(), Bad> {
         let mut ignored = Request::default();
-        self.decode(block, &mut List::default(), |name, value| match name {
-            [b':', ..] => Err(Bad::Malformed("a pseudo-header field in trailers")),
-            _ => regular_field(name, value, &mut ignored),
+        self.decode(block, &mut List::default(), |name, value| {
+            check_value(value)?;
+            match name {
+                [b':', ..] => Err(Bad::Malformed("a pseudo-header field in trailers")),
+                _ => regular_field(name, value, &mut ignored),
+            }
         })
     }
 
@@ -88,13 +97,18 @@ impl Fields {
     ) -> Result<(), Bad> {
         let decoded = self.hpack.decode(block, |name, value| {
             list.len = list.len.saturating_add(name.len() + value.len() + FIELD_LEN);
+            if list.len > DECODED_LEN_MAX {
+                return Err(HpackError::Flood(list.len));
+            }
             if list.len > LIST_LEN_MAX {
                 list.refused.get_or_insert(Bad::TooLong);
             } else if list.refused.is_none() {
                 list.refused = field(name, value).err();
             }
+            Ok(())
         });
         match (decoded, list.refused.take()) {
+            (Err(flood @ HpackError::Flood(_)), _) => Err(Bad::Flood(flood.to_string())),
             (Err(error), _) => Err(Bad::Compression(error.to_string())),
             (Ok(()), Some(bad)) => Err(bad),
             (Ok(()), None) => Ok(()),
@@ -108,6 +122,16 @@ struct List {
     refused: Option<Bad>,
 }
 
+/// Checks any field's value (section 8.2.1).
+fn check_value(value: &[u8]) -> Result<(), Bad> {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let forbidden = |byte: &u8| matches!(byte, 0 | b'\r' | b'\n');
+    if value.iter().any(forbidden) || blank(value.first()) || blank(value.last()) {
+        return Err(Bad::Malformed("a field value that is none"));
+    }
+    Ok(())
+}
+
 /// Checks a field that is no pseudo-header field (section 8.2).
 fn regular_field(name: &[u8], value: &[u8], request: &mut Request) -> Result<(), Bad> {
     if name.is_empty()
@@ -118,16 +142,13 @@ fn regular_field(name: &[u8], value: &[u8], request: &mut Request) -> Result<(),
     if name[0] == b':' {
         return Err(Bad::Malformed("an unknown pseudo-header field"));
     }
-    if value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
-        return Err(Bad::Malformed("a field value that is none"));
-    }
     match name {
         b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
             Err(Bad::Malformed("a field of HTTP/1.1's connections"))
         }
         b"te" if value != b"trailers" => Err(Bad::Malformed("a TE other than trailers")),
         b"content-length" => {
-            let length = std::str::from_utf8(value).ok().and_then(|it| it.parse().ok());
+            let length = number(value);
             let twice = request.content_length.is_some_and(|it| Some(it) != length);
             if length.is_none() || twice {
                 return Err(Bad::Malformed("a content-length that is no number, or two"));
@@ -137,6 +158,14 @@ fn regular_field(name: &[u8], value: &[u8], request: &mut Request) -> Result<(),
         }
         _ => Ok(()),
     }
+}
+
+/// Digits alone: a sign would be parsed, too, and by others perhaps not.
+fn number(digits: &[u8]) -> Option<u64> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// The static table's indices (RFC 7541, appendix A).

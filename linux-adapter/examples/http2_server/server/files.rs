@@ -41,14 +41,22 @@ impl Root {
 
     /// Opens the regular file that a request's path names; `None` when there
     /// is none.
-    pub(crate) fn file(&self, path: &[u8]) -> Option<Opened> {
-        let name = relative(path)?;
-        let file = File::from(self.resolve(&name).ok()?);
-        let stat = fstat(&file).ok()?;
+    ///
+    /// # Errors
+    ///
+    /// What this process or this machine has no more of, for now.
+    pub(crate) fn file(&self, path: &[u8]) -> io::Result<Option<Opened>> {
+        let Some(name) = relative(path) else { return Ok(None) };
+        let file = match self.resolve(&name) {
+            Ok(file) => File::from(file),
+            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        let stat = fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return None;
+            return Ok(None);
         }
-        Some(Opened { file, len: u64::try_from(stat.st_size).ok()? })
+        Ok(Some(Opened { file, len: u64::try_from(stat.st_size).unwrap_or(0) }))
     }
 
     /// Lets the kernel keep the whole way, symbolic links and all, beneath the

@@ -37,6 +37,8 @@ pub(crate) enum HpackError {
     TableSize(usize),
     /// A string that is no Huffman code.
     Huffman,
+    /// More than whoever takes the fields wants; so much was decoded.
+    Flood(usize),
 }
 
 impl fmt::Display for HpackError {
@@ -47,6 +49,7 @@ impl fmt::Display for HpackError {
             Self::Index(index) => write!(f, "no table entry {index}"),
             Self::TableSize(len) => write!(f, "a table size of {len}, allowed first and to 4096"),
             Self::Huffman => write!(f, "a string that is no Huffman code"),
+            Self::Flood(len) => write!(f, "a field block that decodes to {len} bytes and more"),
         }
     }
 }
@@ -58,11 +61,12 @@ impl Hpack {
         Self { entries: VecDeque::new(), len: 0, len_max: TABLE_LEN }
     }
 
-    /// Decodes a whole block, and gives each field's name and value to `field`.
+    /// Decodes a whole block, and gives each field's name and value to `field`,
+    /// until that has had enough.
     pub(crate) fn decode(
         &mut self,
         block: &[u8],
-        mut field: impl FnMut(&[u8], &[u8]),
+        mut field: impl FnMut(&[u8], &[u8]) -> Result<(), HpackError>,
     ) -> Result<(), HpackError> {
         let mut block = Block(block);
         let mut fields = false;
@@ -81,7 +85,7 @@ impl Hpack {
             if first & 0x80 != 0 {
                 // Section 6.1.
                 let (name, value) = self.entry(block.integer(7)?)?;
-                field(name, value);
+                field(name, value)?;
                 continue;
             }
             // Section 6.2: with incremental indexing, without, never indexed.
@@ -91,7 +95,7 @@ impl Hpack {
                 index => self.entry(index)?.0.to_vec(),
             };
             let value = block.string()?;
-            field(&name, &value);
+            field(&name, &value)?;
             if indexed {
                 self.len += name.len() + value.len() + ENTRY_LEN;
                 self.entries.push_front((name, value));

@@ -21,8 +21,14 @@ pub(super) const CHUNK_LEN: usize = 32 * 1024;
 /// used.
 const CREDIT_MIN: u32 = 16 * 1024;
 /// The connection's window for what is received: all that echoes may keep in
-/// memory.
+/// memory beside a chunk each, from which on the windows stay closed.
 const RECEIVE_MAX: u32 = 1 << 20;
+/// Room for a header section of a response.
+const SECTION_LEN: usize = 256;
+/// What waits at most: chunks of files and of echoes, and echoes within the
+/// window.
+pub(super) const PENDING_MAX: usize =
+    STREAMS_MAX * (CHUNK_LEN + SECTION_LEN) + RECEIVE_MAX as usize;
 
 /// A stream that is not closed.
 pub(super) struct Stream {
@@ -123,8 +129,9 @@ impl Streams {
         let mut group = Group::new(id);
         match &request.method[..] {
             b"GET" | b"HEAD" => match root.file(&request.path) {
-                None => group = status(group, 404, head),
-                Some(opened) => {
+                Err(_) => group = status(group, 503, head),
+                Ok(None) => group = status(group, 404, head),
+                Ok(Some(opened)) => {
                     group = group.headers(&fields::response(200, Some(opened.len)));
                     (group, stream.body) = first_chunk(group, opened, head);
                 }

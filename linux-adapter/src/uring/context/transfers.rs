@@ -26,7 +26,8 @@ use super::{
 impl Context {
     /// Queues a read of up to `len` bytes from `offset` on into the front of
     /// `lease`. What the page cache has is read at once, see
-    /// [`Config::reads`].
+    /// [`Config::reads`](crate::uring::Config::reads). The offset `u64::MAX` is the file's own position, as
+    /// a pipe or a terminal needs it.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl Context {
     }
 
     /// Queues a write of the first `len` bytes of `lease` to `offset`. A file
-    /// without `O_DIRECT` is written to at once, see [`Config::writes`].
+    /// without `O_DIRECT` is written to at once, see [`Config::writes`](crate::uring::Config::writes).
     ///
     /// # Errors
     ///

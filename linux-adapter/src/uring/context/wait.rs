@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{
     super::{
         config::Wait,
-        driver::{Done, Ended, Request},
+        driver::{Done, Request},
         file::File,
         outcome::{Completion, Outcome, Status},
         plain::more,
@@ -49,7 +49,7 @@ impl Context {
         Ok(self.next_ready())
     }
 
-    /// Waits for a completion, as [`Config::wait`] says, and takes it; submits
+    /// Waits for a completion, as [`Config::wait`](crate::uring::Config::wait) says, and takes it; submits
     /// what is queued. `None` when nothing is under way, or nothing is over
     /// within `timeout`.
     ///
@@ -148,11 +148,7 @@ impl Context {
 
     fn reap(&mut self) {
         let ready = &mut self.ready;
-        self.driver.reap(|ended| {
-            if let Ended::Done(ticket, _) = ended {
-                ready.slot(ticket);
-            }
-        });
+        self.driver.reap(|ticket, _| ready.slot(ticket));
     }
 
     fn next_ready(&mut self) -> Option<Completion> {
@@ -169,12 +165,13 @@ impl Context {
 
     fn outcome(&mut self, done: Done) -> Outcome {
         let Done { request, result, opened, status } = done;
+        let moved = result.map(|len| len as usize);
         match request {
             Request::Read { lease, start, .. } | Request::Write { lease, start, .. } => {
-                Outcome::Moved(lease, more(start, result))
+                Outcome::Moved(lease, more(start, moved))
             }
             Request::Send { lease, .. } | Request::Writable { lease, .. } => {
-                Outcome::Moved(lease, more(0, result))
+                Outcome::Moved(lease, moved)
             }
             Request::Sync { .. } => Outcome::Synced(result.map(drop)),
             Request::Open { options, .. } => Outcome::Opened(match (opened, result) {

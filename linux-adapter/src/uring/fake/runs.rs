@@ -11,7 +11,7 @@ use rustix::{io::Errno, io_uring::IoringOp};
 use super::{Fake, Random, Shared, World, pattern};
 use crate::uring::{
     arena::Arena,
-    driver::{Done, Driver, Ended, Request, leaked},
+    driver::{Done, Driver, Request, leaked},
     file::{File, OpenOptions},
     slots::{Kind, Ticket},
 };
@@ -135,7 +135,7 @@ impl Run {
                 if let Some(index) = self.any() {
                     let ticket = self.open[index];
                     self.driver.cancel(ticket);
-                    self.driver.slots().wake(ticket, Waker::noop());
+                    let _ = self.driver.slots().wake(ticket, Some(Waker::noop().clone()));
                 }
             }
             5 => {
@@ -156,11 +156,7 @@ impl Run {
 
     fn reap(&mut self) {
         let mut over = vec![];
-        self.driver.reap(|ended| {
-            if let Ended::Done(ticket, _) = ended {
-                over.push(ticket);
-            }
-        });
+        self.driver.reap(|ticket, _| over.push(ticket));
         for ticket in over {
             assert!(self.open.contains(&ticket), "{ticket:?} is nobody's");
         }
@@ -323,9 +319,10 @@ fn a_completion_of_an_old_ticket_is_stray() {
     assert!(matches!(slots.complete(0, 5, false), Event::Stray));
     assert!(matches!(slots.complete(u64::MAX, 5, false), Event::Stray));
     assert!(matches!(slots.complete(data | 0xFFFF, 5, false), Event::Stray));
-    assert!(slots.take(old).is_none() && slots.orphan(old).1.is_none());
+    assert!(slots.take(old).is_none() && slots.orphan(old).is_none());
     assert!(slots.is_under_way(new));
-    slots.wake(old, Waker::noop());
+    assert!(slots.wake(old, Some(Waker::noop().clone())).is_some(), "it has not been kept");
+    assert!(!slots.wakes(old, Waker::noop()));
     // The kernel of this test has one operation, which it has not taken.
     run.world.borrow_mut().under_way.clear();
 }
@@ -379,7 +376,7 @@ fn an_end_that_unwinds_frees_nothing_under_way() {
         let (file, lease) = (descriptor(), arena.lease().unwrap());
         let read = Request::Read { file, lease, start: 0, end: 64, offset: 0 };
         let [ticket] = driver.start([read]).unwrap();
-        driver.slots().wake(ticket, &Waker::from(Arc::new(Bomb)));
+        assert!(driver.slots().wake(ticket, Some(Waker::from(Arc::new(Bomb)))).is_none());
     }
     while world.borrow().under_way.len() < 3 {
         let _ = driver.submit();

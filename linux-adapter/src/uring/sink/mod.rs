@@ -35,10 +35,10 @@ impl Ring {
     /// signal ends the wait.
     fn turn(&mut self, count: usize, timeout: Option<Duration>) -> Result<(), Errno> {
         // Those that have ended already are among them.
-        let over = self.driver.reap(drop);
+        let over = self.driver.reap(|_, _| {});
         let want = count.saturating_sub(over).min(self.driver.under_way());
         let entered = self.driver.enter(u32::try_from(want).unwrap_or(u32::MAX), timeout);
-        self.driver.reap(drop);
+        self.driver.reap(|_, _| {});
         match entered {
             Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => Ok(()),
             entered => entered,
@@ -48,7 +48,7 @@ impl Ring {
 
 /// Sinks whose writes leave together.
 ///
-/// A write of a member is queued and says [`Progress::Blocked`];
+/// A write of a member is queued and says [`Progress::Blocked`](forebay::Progress::Blocked);
 /// [`submit`](SinkSet::submit) hands all that is queued to the kernel by one
 /// system call; the next write of the member, of the same bytes, says how many
 /// the kernel took. So a pump for each connection is driven, then the set is
@@ -92,7 +92,7 @@ impl Ring {
 /// ```
 ///
 /// A set belongs to one thread, as its ring does. It pays with many connections;
-/// for one, [`FdSink`] is cheaper.
+/// for one, [`FdSink`](crate::FdSink) is cheaper.
 #[derive(Clone, Debug)]
 pub struct SinkSet {
     ring: Rc<RefCell<Ring>>,
@@ -108,7 +108,7 @@ impl SinkSet {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when there is no ring to be had; use [`FdSink`] then, or
+    /// [`SetupError`] when there is no ring to be had; use [`FdSink`](crate::FdSink) then, or
     /// [`StreamSink`], which does so itself.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
         // One more, for a sink that is replaced while its send is under way.
