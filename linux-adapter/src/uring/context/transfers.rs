@@ -26,12 +26,14 @@ use super::{
 impl Context {
     /// Queues a read of up to `len` bytes from `offset` on into the front of
     /// `lease`. What the page cache has is read at once, see
-    /// [`Config::reads`](crate::uring::Config::reads). The offset `u64::MAX` is the file's own position, as
+    /// [`Config::reads`]. The offset `u64::MAX` is the file's own position, as
     /// a pipe or a terminal needs it.
     ///
     /// # Errors
     ///
     /// [`Refused`], with the lease.
+    ///
+    /// [`Config::reads`]: crate::uring::Config::reads
     // A system call leaves the processor's stack of return addresses to the
     // kernel; the first return behind it that has no call there is a
     // misprediction, which takes a quarter of the time of such a read.
@@ -79,11 +81,13 @@ impl Context {
     }
 
     /// Queues a write of the first `len` bytes of `lease` to `offset`. A file
-    /// without `O_DIRECT` is written to at once, see [`Config::writes`](crate::uring::Config::writes).
+    /// without `O_DIRECT` is written to at once, see [`Config::writes`].
     ///
     /// # Errors
     ///
     /// [`Refused`], with the lease.
+    ///
+    /// [`Config::writes`]: crate::uring::Config::writes
     pub fn write(
         &mut self,
         file: &File,

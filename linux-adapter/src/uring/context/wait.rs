@@ -49,13 +49,15 @@ impl Context {
         Ok(self.next_ready())
     }
 
-    /// Waits for a completion, as [`Config::wait`](crate::uring::Config::wait) says, and takes it; submits
+    /// Waits for a completion, as [`Config::wait`] says, and takes it; submits
     /// what is queued. `None` when nothing is under way, or nothing is over
     /// within `timeout`.
     ///
     /// # Errors
     ///
     /// As [`submit`](Context::submit).
+    ///
+    /// [`Config::wait`]: crate::uring::Config::wait
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Completion>, Errno> {
         if self.ready.len() == 0 {
             self.wait_for_many(1, timeout)?;
