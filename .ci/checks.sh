@@ -250,6 +250,32 @@ fuzz_one() {
   fi
 }
 
+# The tests of what is for any system, as programs of Windows, under Wine.
+check_windows() {
+  packages x86_64-w64-mingw32-gcc:gcc-mingw-w64-x86-64 /usr/lib/wine/wine64:wine64
+  need gcc-mingw-w64-x86-64 wine64 x86_64-pc-windows-gnu
+  local wine=$STATE/wine
+  mkdir -p "$wine"
+  # The library by which Rust's std seeds its maps, which Wine has not before 9.
+  x86_64-w64-mingw32-gcc -shared -o "$wine/bcryptprimitives.dll" -x c - -ladvapi32 <<'C' ||
+#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T len) {
+  return SystemFunction036(data, (ULONG)len);
+}
+C
+    fail 'the library was not built'
+  export WINEPREFIX=$wine/prefix WINEDEBUG=-all WINEPATH="Z:${wine//\//\\}"
+  export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
+  export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=/usr/lib/wine/wine64
+  export RUSTUP_TOOLCHAIN=$PINNED RUST_TEST_NOCAPTURE=1
+  local windows=(--locked --target x86_64-pc-windows-gnu --target-dir target/windows)
+  # Tests run the examples, as programs.
+  must cargo build "${windows[@]}" -p forebay-std --examples
+  tested cargo test "${windows[@]}" -p forebay-std --lib --tests
+  tested cargo test "${windows[@]}" -p forebay --lib --features alloc
+}
+
 # Mutation testing of framing, batch and ring.
 check_mutants() {
   cargo_tool cargo-mutants 27.1.0

@@ -22,7 +22,8 @@ BARE_METAL='thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabihf
 OTHER_SYSTEMS='x86_64-pc-windows-gnu aarch64-apple-darwin wasm32-wasip1'
 
 check_setup() {
-  packages
+  # shellcheck disable=SC2086 # words
+  packages $PACKAGES
   rustup_parts
   cargo_tool cargo-hack "$CARGO_HACK"
   cargo_tool cargo-machete "$CARGO_MACHETE"
@@ -43,12 +44,14 @@ note() { printf '%s\n' "${2:-}" >"$STATE/have.$1"; }
 lack() { printf '%s\n' "$2" >"$STATE/lack.$1"; }
 
 # Debian packages, each with the program by which it is known.
+PACKAGES='atftp:atftp c++:g++ cc:gcc curl:curl dlt-convert:dlt-tools dlt-daemon:dlt-daemon
+  git:git h2load:nghttp2-client llvm-readobj:llvm qemu-system-arm:qemu-system-arm
+  readelf:binutils shellcheck:shellcheck strace:strace tftp:tftp-hpa'
+
+# packages PROGRAM:PACKAGE...: installs those of which the program is absent.
 packages() {
-  local wanted='atftp:atftp c++:g++ cc:gcc curl:curl dlt-convert:dlt-tools dlt-daemon:dlt-daemon
-    git:git h2load:nghttp2-client llvm-readobj:llvm qemu-system-arm:qemu-system-arm
-    readelf:binutils shellcheck:shellcheck strace:strace tftp:tftp-hpa'
   local pair missing=()
-  for pair in $wanted; do
+  for pair; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
   if [ "${#missing[@]}" -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
@@ -59,7 +62,7 @@ packages() {
       systemctl disable --now dlt-daemon 2>/dev/null || true
     fi
   fi
-  for pair in $wanted; do
+  for pair; do
     if command -v "${pair%%:*}" >/dev/null; then
       note "${pair#*:}"
     else

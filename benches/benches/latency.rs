@@ -1,6 +1,6 @@
 //! One message every millisecond through a drainer that sleeps between them,
-//! and as many as go: adaptive batches beside fixed ones, and beside a bare
-//! wake-up of this machine.
+//! and as many as go: adaptive batches beside fixed ones, and beside what the
+//! same hand-over takes by hand: a thread that is unparked and writes.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation, clippy::print_stdout)]
 
@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -54,11 +54,13 @@ fn main() {
     };
     let mut park = Times::default();
     let mut direct = Times::default();
+    let mut by_hand = Times::default();
     let mut drained: Vec<Times> = FRAMES_MAX.iter().map(|_| Times::default()).collect();
     // All take turns, round by round: the machine is not the same all along.
     for round in 0..effort.rounds {
         park.latencies.extend(park_ping(effort.messages));
         direct.latencies.extend(direct_write(effort.messages));
+        by_hand.latencies.extend(unpark_and_write(effort.messages));
         for place in 0..FRAMES_MAX.len() {
             let place = (round + place) % FRAMES_MAX.len();
             let (frames_max, times) = (FRAMES_MAX[place], &mut drained[place]);
@@ -78,20 +80,21 @@ fn main() {
         "  {:<28}{:>9}{:>9}{:>9}{:>8}{:>12}{:>10}",
         "", "p50 us", "p99", "p99.9", "ratio", "Mmsg/s", "syscalls"
     );
-    let bare = percentile(&mut park.latencies, 0.5);
-    row("  wake-up by unpark", park, bare);
-    row("  write, no drainer", direct, bare);
+    let base = percentile(&mut by_hand.latencies, 0.5);
+    row("  wake-up by unpark", park, base);
+    row("  write, no other thread", direct, base);
+    row("  wake-up and write by hand", by_hand, base);
     for (frames_max, times) in FRAMES_MAX.into_iter().zip(drained) {
         match frames_max {
-            usize::MAX => row("> adaptive", times, bare),
-            frames_max => row(&format!("  batches of {frames_max} at most"), times, bare),
+            usize::MAX => row("> adaptive", times, base),
+            frames_max => row(&format!("  batches of {frames_max} at most"), times, base),
         }
     }
 }
 
-fn row(name: &str, mut times: Times, bare: f64) {
+fn row(name: &str, mut times: Times, base: f64) {
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|part| percentile(&mut times.latencies, part));
-    print!("{name:<30}{p50:>9.1}{p99:>9.1}{p999:>9.1}{:>8.2}", p50 / bare);
+    print!("{name:<30}{p50:>9.1}{p99:>9.1}{p999:>9.1}{:>8.2}", p50 / base);
     if times.rates.is_empty() {
         println!("{:>12}{:>10}", "-", "-");
     } else {
@@ -118,37 +121,77 @@ fn paced(messages: usize, mut send: impl FnMut(usize)) {
     }
 }
 
+/// A thread that is parked, and what it is given: when, in nanoseconds.
+struct Parked {
+    given: Arc<AtomicU64>,
+    thread: JoinHandle<Vec<f64>>,
+}
+
+impl Parked {
+    /// Spawns it; it hands what it is given to `take`, of which the result is
+    /// the thread's.
+    fn spawn(mut take: impl FnMut(u64) -> Option<f64> + Send + 'static) -> Self {
+        let given = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&given);
+        let (ready, is_ready) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            ready.send(()).unwrap();
+            let mut latencies = Vec::new();
+            let mut last = 0;
+            loop {
+                thread::park();
+                let at = seen.load(Ordering::Acquire);
+                if at == u64::MAX {
+                    return latencies;
+                }
+                // Two that come while it does not run are one.
+                if at != last {
+                    last = at;
+                    latencies.extend(take(at));
+                }
+            }
+        });
+        is_ready.recv().unwrap();
+        Self { given, thread }
+    }
+
+    fn give(&self, at: u64) {
+        self.given.store(at, Ordering::Release);
+        self.thread.thread().unpark();
+    }
+
+    fn end(self) -> Vec<f64> {
+        thread::sleep(CADENCE);
+        self.give(u64::MAX);
+        self.thread.join().unwrap()
+    }
+}
+
+fn nanos(begin: Instant) -> u64 {
+    begin.elapsed().as_nanos() as u64
+}
+
 /// From unpark to the other thread's running: the least that any hand-over to
 /// a thread that sleeps takes.
 fn park_ping(messages: usize) -> Vec<f64> {
-    let (begin, sent) = (Instant::now(), Arc::new(AtomicU64::new(0)));
-    let seen = Arc::clone(&sent);
-    let (ready, is_ready) = mpsc::channel();
-    let receiver = thread::spawn(move || {
-        ready.send(()).unwrap();
-        let mut latencies = Vec::new();
-        let mut last = 0;
-        loop {
-            thread::park();
-            let at = seen.load(Ordering::Acquire);
-            if at == u64::MAX {
-                return latencies;
-            }
-            // Two that come while it does not run are one.
-            if at != last {
-                last = at;
-                latencies.push(micros(begin + Duration::from_nanos(at)));
-            }
-        }
+    let begin = Instant::now();
+    let parked = Parked::spawn(move |at| Some(micros(begin + Duration::from_nanos(at))));
+    paced(messages, |_| parked.give(nanos(begin)));
+    parked.end()
+}
+
+/// From unpark to the read at the far end of what the other thread writes then:
+/// the least that any hand-over to a thread that writes takes.
+fn unpark_and_write(messages: usize) -> Vec<f64> {
+    let (mut near, far) = UnixStream::pair().unwrap();
+    let begin = Instant::now();
+    let receiver = thread::spawn(move || receive(far, begin));
+    let parked = Parked::spawn(move |at| {
+        near.write_all(&message(at)).unwrap();
+        None
     });
-    is_ready.recv().unwrap();
-    paced(messages, |_| {
-        sent.store(begin.elapsed().as_nanos() as u64, Ordering::Release);
-        receiver.thread().unpark();
-    });
-    thread::sleep(CADENCE);
-    sent.store(u64::MAX, Ordering::Release);
-    receiver.thread().unpark();
+    paced(messages, |_| parked.give(nanos(begin)));
+    parked.end();
     receiver.join().unwrap()
 }
 
@@ -163,9 +206,9 @@ fn receive(mut far: UnixStream, begin: Instant) -> Vec<f64> {
     latencies
 }
 
-fn stamped(begin: Instant) -> [u8; MESSAGE_LEN] {
+fn message(at: u64) -> [u8; MESSAGE_LEN] {
     let mut message = [0; MESSAGE_LEN];
-    message[..8].copy_from_slice(&(begin.elapsed().as_nanos() as u64).to_le_bytes());
+    message[..8].copy_from_slice(&at.to_le_bytes());
     message
 }
 
@@ -174,7 +217,7 @@ fn direct_write(messages: usize) -> Vec<f64> {
     let (mut near, far) = UnixStream::pair().unwrap();
     let begin = Instant::now();
     let receiver = thread::spawn(move || receive(far, begin));
-    paced(messages, |_| near.write_all(&stamped(begin)).unwrap());
+    paced(messages, |_| near.write_all(&message(nanos(begin))).unwrap());
     drop(near);
     receiver.join().unwrap()
 }
@@ -191,7 +234,7 @@ fn one_by_one(frames_max: usize, messages: usize) -> Vec<f64> {
     let receiver = thread::spawn(move || receive(far, begin));
     let running = drainer(frames_max, near).spawn().unwrap();
     let mut sender = running.sender(1 << 16).unwrap();
-    paced(messages, |_| sender.send(&stamped(begin)).unwrap());
+    paced(messages, |_| sender.send(&message(nanos(begin))).unwrap());
     drop(sender);
     drop(running.join());
     let latencies = receiver.join().unwrap();

@@ -163,7 +163,7 @@ impl<'g> Group<'g> {
         self.add(name, Role::Peer, &[], run)
     }
 
-    /// Adds what no way to do the work can be faster than.
+    /// Adds what is no contender but a measure for them: less work, or other work.
     #[must_use]
     pub fn bound(self, name: &'static str, run: impl FnMut() -> Round + 'g) -> Self {
         self.add(name, Role::Bound, &[], run)

@@ -18,8 +18,8 @@ use crate::{
 /// Each line of standard input is the payload of one frame, an empty line an
 /// empty payload. As DLT each is a message of one argument: a text, or raw bytes
 /// where they are no text. As HTTP/2 each line is what `decode` prints of a
-/// frame: `DATA flags 0x01 stream 1 length 4 626f6479`. The exit status is 0
-/// when all was well, 2 after an error, before which the frames are whole.
+/// frame: `DATA flags 0x01 stream 1 length 4 626f6479`. The exit status is 0 when
+/// all was well, 2 after an error, before which the frames are whole.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

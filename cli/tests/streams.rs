@@ -201,7 +201,11 @@ fn help_tells_the_exit_statuses() {
 
 #[test]
 fn wrong_arguments_are_told_and_change_nothing() {
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 12] = [
+        &["demo", "--count", "0"],
+        &["demo", "--seconds", "nan"],
+        &["demo", "--producers", "65"],
+        &["demo", "--batch", "0"],
         &[],
         &["sned"],
         &["send"],

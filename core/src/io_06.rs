@@ -107,3 +107,82 @@ impl<T: embedded_io_06::ReadReady> ReadReady for Io06<T> {
         self.inner.read_ready().map_err(Error06)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use embedded_io::Error as _;
+    use embedded_io_06::ErrorKind as Old;
+
+    use super::*;
+
+    /// The two enumerations have the same names.
+    #[test]
+    fn every_kind_keeps_its_name() {
+        let kinds = [
+            (Old::NotFound, ErrorKind::NotFound),
+            (Old::PermissionDenied, ErrorKind::PermissionDenied),
+            (Old::ConnectionRefused, ErrorKind::ConnectionRefused),
+            (Old::ConnectionReset, ErrorKind::ConnectionReset),
+            (Old::ConnectionAborted, ErrorKind::ConnectionAborted),
+            (Old::NotConnected, ErrorKind::NotConnected),
+            (Old::AddrInUse, ErrorKind::AddrInUse),
+            (Old::AddrNotAvailable, ErrorKind::AddrNotAvailable),
+            (Old::BrokenPipe, ErrorKind::BrokenPipe),
+            (Old::AlreadyExists, ErrorKind::AlreadyExists),
+            (Old::InvalidInput, ErrorKind::InvalidInput),
+            (Old::InvalidData, ErrorKind::InvalidData),
+            (Old::TimedOut, ErrorKind::TimedOut),
+            (Old::Interrupted, ErrorKind::Interrupted),
+            (Old::Unsupported, ErrorKind::Unsupported),
+            (Old::OutOfMemory, ErrorKind::OutOfMemory),
+            (Old::WriteZero, ErrorKind::WriteZero),
+            (Old::Other, ErrorKind::Other),
+        ];
+        for (old, new) in kinds {
+            assert_eq!(Error06(old).kind(), new);
+        }
+    }
+
+    /// What is there at 0.6, and nothing of its own.
+    struct Half {
+        ready: bool,
+        flushed: bool,
+    }
+
+    impl embedded_io_06::ErrorType for Half {
+        type Error = Old;
+    }
+
+    impl embedded_io_06::Write for Half {
+        fn write(&mut self, _bytes: &[u8]) -> Result<usize, Old> {
+            Err(Old::WriteZero)
+        }
+
+        fn flush(&mut self) -> Result<(), Old> {
+            if core::mem::replace(&mut self.flushed, true) { Err(Old::TimedOut) } else { Ok(()) }
+        }
+    }
+
+    impl embedded_io_06::WriteReady for Half {
+        fn write_ready(&mut self) -> Result<bool, Old> {
+            Ok(self.ready)
+        }
+    }
+
+    impl embedded_io_06::ReadReady for Half {
+        fn read_ready(&mut self) -> Result<bool, Old> {
+            Ok(!self.ready)
+        }
+    }
+
+    #[test]
+    fn readiness_and_flush_are_passed_on() {
+        for ready in [false, true] {
+            let mut half = Io06::new(Half { ready, flushed: false });
+            assert_eq!((half.write_ready(), half.read_ready()), (Ok(ready), Ok(!ready)));
+            assert_eq!(half.flush(), Ok(()));
+            assert!(half.inner.flushed);
+            assert_eq!(half.flush(), Err(Error06(Old::TimedOut)));
+        }
+    }
+}

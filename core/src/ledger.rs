@@ -134,3 +134,78 @@ impl fmt::Display for Ledger {
         write!(f, ", in flight {}", self.in_flight())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::fmt::Write;
+
+    use super::*;
+
+    /// Balanced, with 7 in flight; no two counts are the same.
+    const LEDGER: Ledger = Ledger {
+        offered: 131,
+        accepted: 120,
+        refused: 11,
+        busy: 4,
+        delivered: 80,
+        overwritten: 30,
+        undeliverable: 3,
+    };
+
+    /// A ledger with one of its counts.
+    fn only(count: usize, value: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        let Ledger { offered, accepted, refused, busy, delivered, overwritten, undeliverable } =
+            &mut ledger;
+        let counts = [offered, accepted, refused, busy, delivered, overwritten, undeliverable];
+        *counts.into_iter().nth(count).unwrap() = value;
+        ledger
+    }
+
+    #[test]
+    fn one_message_more_in_any_count_tips_the_balance() {
+        assert!(LEDGER.balances(7));
+        assert!(!LEDGER.balances(6) && !LEDGER.balances(8));
+        for count in 0..7 {
+            // Those that were busy are among the refused.
+            assert_eq!((LEDGER + only(count, 1)).balances(7), count == 3, "count {count}");
+        }
+    }
+
+    #[test]
+    fn in_flight_is_what_is_left_of_the_accepted() {
+        assert_eq!(LEDGER.in_flight(), 7);
+        let left = [7, 8, 7, 7, 6, 6, 6];
+        for (count, left) in left.into_iter().enumerate() {
+            assert_eq!((LEDGER + only(count, 1)).in_flight(), left, "count {count}");
+        }
+        assert_eq!(only(4, 1).in_flight(), 0);
+    }
+
+    #[test]
+    fn a_sum_is_that_of_each_count() {
+        let parts =
+            (0..7).zip([131, 120, 11, 4, 80, 30, 3]).map(|(count, value)| only(count, value));
+        assert_eq!(parts.sum::<Ledger>(), LEDGER);
+        assert_eq!(LEDGER + LEDGER, [LEDGER, LEDGER].into_iter().sum());
+    }
+
+    #[test]
+    fn what_is_zero_and_rare_is_not_said() {
+        for (ledger, text) in [
+            (
+                LEDGER,
+                "offered 131, accepted 120, refused 11 (4 busy), delivered 80, overwritten 30, \
+                 undeliverable 3, in flight 7",
+            ),
+            (
+                Ledger { busy: 0, overwritten: 0, undeliverable: 0, ..LEDGER },
+                "offered 131, accepted 120, refused 11, delivered 80, in flight 40",
+            ),
+        ] {
+            let mut said = heapless::String::<128>::new();
+            write!(said, "{ledger}").unwrap();
+            assert_eq!(said, text);
+        }
+    }
+}

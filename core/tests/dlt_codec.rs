@@ -376,6 +376,46 @@ fn lengths_of_headers_are_checked_with_figures() {
     assert_eq!(Message::parse(b"\x20\0\xff\xff").unwrap_err(), cut);
 }
 
+/// Every first byte with every short length: its version, then the fields that
+/// its flags ask for.
+#[test]
+fn every_flag_asks_for_its_bytes() {
+    for (flags, len) in (0..=u8::MAX).flat_map(|flags| (0..40_u8).map(move |len| (flags, len))) {
+        let mut bytes = [0; 40];
+        (bytes[0], bytes[3]) = (flags, len);
+        let fields = [(0x01, 10), (0x04, 4), (0x08, 4), (0x10, 4)];
+        let asked = fields.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, len)| len);
+        let (len, len_min) = (usize::from(len), 4 + asked.sum::<usize>());
+        let parsed = Message::parse(&bytes).map(|message| message.payload.len());
+        let expected = match flags >> 5 {
+            1 if len < len_min => Err(Malformed::LenTooShort { len, len_min }),
+            1 => Ok(len - len_min),
+            version => Err(Malformed::Version { version }),
+        };
+        assert_eq!(parsed, expected, "{flags:#04x}, length {len}");
+    }
+}
+
+#[test]
+fn a_text_needs_no_final_zero_and_all_of_its_bytes() {
+    let bytes = |len: u8, text: &[u8]| {
+        let payload = [&b"\0\x82\0\0"[..], &[len, 0], text].concat();
+        let whole = u8::try_from(14 + payload.len()).unwrap();
+        [&[0x21, 0, 0, whole][..], b"\x41\x01APP\0CTX\0", &payload].concat()
+    };
+    for (text, expected) in
+        [("abc\0", "abc"), ("abc", "abc"), ("", ""), ("\0", ""), ("a\0b", "a\0b"), ("a\0\0", "a\0")]
+    {
+        let bytes = bytes(u8::try_from(text.len()).unwrap(), text.as_bytes());
+        let message = Message::parse(&bytes).unwrap();
+        let argument = message.arguments().next().unwrap().unwrap();
+        assert_eq!(argument.value, Value::Utf8(expected.as_bytes()), "{text:?}");
+    }
+    let bytes = bytes(5, b"abc\0");
+    let cut = Malformed::Cut { at: 20, needed: 5, left: 4 };
+    assert_eq!(Message::parse(&bytes).unwrap().arguments().next(), Some(Err(cut)));
+}
+
 #[test]
 fn a_message_is_never_longer_than_a_daemon_takes() {
     let mut out = vec![0; 70_000];

@@ -1,9 +1,9 @@
-//! FlatBuffers over a socket as flatstream frames, without a copy on the way
+//! FlatBuffers over a pipe as flatstream frames, without a copy on the way
 //! out: a batch lends what each builder has finished.
 //!
 //! `cargo run -p forebay-std --example flatbuffers`
 
-use std::{error::Error, os::unix::net::UnixStream, thread};
+use std::{error::Error, io, thread};
 
 use flatbuffers::{FlatBufferBuilder, ForwardsUOffset, Vector};
 use forebay_std::{
@@ -36,7 +36,7 @@ fn build(message: usize) -> FlatBufferBuilder<'static> {
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let format = Prefixed::flatstream(1 << 20).checksum(CRC32);
-    let (near, far) = UnixStream::pair()?;
+    let (far, near) = io::pipe()?;
 
     let builders: Vec<_> = (0..MESSAGES).map(build).collect();
     // Everything is lent here; a batch would copy what is short otherwise,
@@ -71,8 +71,8 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Verifies each message and reads it where it lies; how many lines there were.
-fn read(socket: UnixStream, format: Prefixed<Crc32>) -> Result<usize, String> {
-    let mut frames = FrameReader::new(socket, format);
+fn read(pipe: io::PipeReader, format: Prefixed<Crc32>) -> Result<usize, String> {
+    let mut frames = FrameReader::new(pipe, format);
     let (mut message, mut count) = (0, 0);
     while frames.fill().map_err(|error| error.to_string())? {
         while let Some(frame) = frames.next_frame().map_err(|damage| damage.to_string())? {

@@ -12,8 +12,7 @@ use std::{
 /// A bell that one thread at a time sleeps by and any thread rings.
 ///
 /// Ringing costs a fence and a load while the sleeper is awake. When it is
-/// asleep the first to ring unparks it, under a lock that is never held for
-/// longer than that.
+/// asleep the first to ring unparks it.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,10 +96,12 @@ impl Bell {
         // between the two halves of an exchange.
         let exchange =
             self.asleep.compare_exchange(true, false, Ordering::Acquire, Ordering::Relaxed);
-        if exchange.is_ok()
-            && let Some(sleeper) = &*self.sleeper()
-        {
-            sleeper.unpark();
+        if exchange.is_ok() {
+            // Not under the lock, which the sleeper takes as it wakes.
+            let sleeper = self.sleeper().clone();
+            if let Some(sleeper) = sleeper {
+                sleeper.unpark();
+            }
         }
     }
 

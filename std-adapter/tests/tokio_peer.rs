@@ -3,7 +3,11 @@
 
 mod common;
 
-use std::{io::Write, os::unix::net::UnixStream, thread};
+use std::{
+    io::Write,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    thread,
+};
 
 use bytes::Bytes;
 use common::watchdog;
@@ -20,16 +24,22 @@ fn messages() -> Vec<Vec<u8>> {
     lens.map(|len| (0..len).map(|at| (at * 31 + len).to_le_bytes()[0]).collect()).collect()
 }
 
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
 /// Does `job` with a framed tokio socket, on a thread of its own.
 fn tokio_peer<T: Send + 'static, F: Future<Output = T>>(
-    socket: UnixStream,
-    job: impl FnOnce(Framed<tokio::net::UnixStream, LengthDelimitedCodec>) -> F + Send + 'static,
+    socket: TcpStream,
+    job: impl FnOnce(Framed<tokio::net::TcpStream, LengthDelimitedCodec>) -> F + Send + 'static,
 ) -> thread::JoinHandle<T> {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         runtime.block_on(async {
             socket.set_nonblocking(true).unwrap();
-            let socket = tokio::net::UnixStream::from_std(socket).unwrap();
+            let socket = tokio::net::TcpStream::from_std(socket).unwrap();
             let codec = LengthDelimitedCodec::builder()
                 .little_endian()
                 .length_field_length(4)
@@ -43,7 +53,7 @@ fn tokio_peer<T: Send + 'static, F: Future<Output = T>>(
 #[test]
 fn tokio_reads_what_forebay_writes() {
     let _held = watchdog("tokio_peer");
-    let (near, far) = UnixStream::pair().unwrap();
+    let (near, far) = pair();
     let peer = tokio_peer(far, |mut frames| async move {
         let mut received = Vec::new();
         while let Some(frame) = frames.next().await {
@@ -66,7 +76,7 @@ fn tokio_reads_what_forebay_writes() {
 #[test]
 fn forebay_reads_what_tokio_writes() {
     let _held = watchdog("tokio_peer");
-    let (near, far) = UnixStream::pair().unwrap();
+    let (near, far) = pair();
     let peer = tokio_peer(far, |mut frames| async move {
         for message in messages() {
             frames.feed(Bytes::from(message)).await.unwrap();
@@ -89,7 +99,7 @@ fn forebay_reads_what_tokio_writes() {
 fn both_refuse_a_length_over_the_maximum() {
     let _held = watchdog("tokio_peer");
     let head = u32::try_from(LEN_MAX + 1).unwrap().to_le_bytes();
-    let (mut near, far) = UnixStream::pair().unwrap();
+    let (mut near, far) = pair();
     let peer = tokio_peer(far, |mut frames| async move { frames.next().await.unwrap().is_err() });
     near.write_all(&head).unwrap();
     assert!(peer.join().unwrap());

@@ -135,6 +135,25 @@ fn fio(data: &Data, engine: &str, depth: usize) -> Option<impl FnMut() -> Round 
     })
 }
 
+/// Keeps `DEPTH` reads under way, each into a buffer that it gives back.
+async fn keep_busy<F: Future<Output = Vec<u8>>>(read: impl Fn(Vec<u8>, u64) -> F) {
+    let mut order = offsets(LARGE);
+    let first = order.by_ref().take(DEPTH).map(|offset| read(vec![0; 2 * BLOCK], offset));
+    let mut reads: FuturesUnordered<_> = first.collect();
+    for offset in order.take(OPERATIONS - DEPTH) {
+        let memory = reads.next().await.unwrap();
+        reads.push(read(memory, offset));
+    }
+    while reads.next().await.is_some() {}
+}
+
+fn timed(work: impl FnOnce()) -> Round {
+    Round::timed_process(OPERATIONS as u64, || {
+        work();
+        f64::NAN
+    })
+}
+
 pub(crate) fn reads(data: &Data) {
     let plain = direct(&data.large());
     let mut memory = vec![0; 2 * BLOCK];
@@ -171,50 +190,30 @@ pub(crate) fn reads(data: &Data) {
         )
         .peer("io-uring crate, DEFER, fixed", by_crate(data))
         .peer("compio", || {
-            Round::timed_process(OPERATIONS as u64, || {
-                compio_runtime.block_on(async {
-                    let mut order = offsets(LARGE);
-                    let read = async |memory: Vec<u8>, offset| {
-                        let start = aligned(&memory);
-                        let slice = IoBuf::slice(memory, start..start + BLOCK);
-                        let BufResult(len, slice) = compio_file.read_at(slice, offset).await;
-                        assert_eq!(len.unwrap(), BLOCK);
-                        compio::buf::IntoInner::into_inner(slice)
-                    };
-                    let mut reads: FuturesUnordered<_> = (0..DEPTH)
-                        .map(|_| read(vec![0; 2 * BLOCK], order.next().unwrap()))
-                        .collect();
-                    for _ in DEPTH..OPERATIONS {
-                        let memory = reads.next().await.unwrap();
-                        reads.push(read(memory, order.next().unwrap()));
-                    }
-                    while reads.next().await.is_some() {}
-                });
-                f64::NAN
-            })
+            let read = |memory: Vec<u8>, offset| {
+                let file = &compio_file;
+                async move {
+                    let start = aligned(&memory);
+                    let slice = IoBuf::slice(memory, start..start + BLOCK);
+                    let BufResult(len, slice) = file.read_at(slice, offset).await;
+                    assert_eq!(len.unwrap(), BLOCK);
+                    compio::buf::IntoInner::into_inner(slice)
+                }
+            };
+            timed(|| compio_runtime.block_on(keep_busy(read)))
         })
         .peer("tokio-uring", || {
-            Round::timed_process(OPERATIONS as u64, || {
-                uring_runtime.block_on(async {
-                    let mut order = offsets(LARGE);
-                    let read = async |memory: Vec<u8>, offset| {
-                        let start = aligned(&memory);
-                        let slice = BoundedBuf::slice(memory, start..start + BLOCK);
-                        let (len, slice) = uring_file.read_at(slice, offset).await;
-                        assert_eq!(len.unwrap(), BLOCK);
-                        slice.into_inner()
-                    };
-                    let mut reads: FuturesUnordered<_> = (0..DEPTH)
-                        .map(|_| read(vec![0; 2 * BLOCK], order.next().unwrap()))
-                        .collect();
-                    for _ in DEPTH..OPERATIONS {
-                        let memory = reads.next().await.unwrap();
-                        reads.push(read(memory, order.next().unwrap()));
-                    }
-                    while reads.next().await.is_some() {}
-                });
-                f64::NAN
-            })
+            let read = |memory: Vec<u8>, offset| {
+                let file = &uring_file;
+                async move {
+                    let start = aligned(&memory);
+                    let slice = BoundedBuf::slice(memory, start..start + BLOCK);
+                    let (len, slice) = file.read_at(slice, offset).await;
+                    assert_eq!(len.unwrap(), BLOCK);
+                    slice.into_inner()
+                }
+            };
+            timed(|| uring_runtime.block_on(keep_busy(read)))
         });
     if let Some(fio) = fio(data, "io_uring", DEPTH) {
         group = group.peer("fio io_uring", fio);

@@ -9,6 +9,7 @@ mod end;
 mod one;
 mod sends;
 mod transfers;
+mod writes;
 
 use std::env;
 
@@ -20,7 +21,8 @@ fn main() {
     }
     let data = data::Data::new();
     one::reads(&data);
-    one::writes(&data);
+    writes::one_at_a_time(&data);
+    writes::many_at_a_time(&data);
     direct::reads(&data);
     direct::synced_writes(&data);
     transfers::cached(&data);

@@ -1,4 +1,4 @@
-//! One operation at a time, of what is in the page cache.
+//! Reads of what is in the page cache, one at a time.
 
 use std::{fs, os::unix::fs::FileExt, time::Duration};
 
@@ -12,22 +12,22 @@ use forebay_linux::{
     uring::{Config, Context, Outcome, Way},
 };
 use io_uring::{IoUring, opcode, types::Fd};
-use rustix::io::{ReadWriteFlags, pread, preadv2, pwrite};
+use rustix::io::{ReadWriteFlags, pread, preadv2};
 use std::os::fd::AsRawFd;
 use tokio_uring::buf::BoundedBuf;
 
 use crate::data::{BLOCK, Data, aligned, offsets};
 
-const OPERATIONS: usize = 2000;
+pub(crate) const OPERATIONS: usize = 2000;
 /// Within what is read, so that the processor's caches serve all alike.
-const RANGE: u64 = 256 << 10;
+pub(crate) const RANGE: u64 = 256 << 10;
 
 /// A round of `work`, which does one operation at each offset that it is given.
 ///
 /// It does so for all blocks before it is timed: whoever was before may have
 /// emptied the processor's caches, or have moved the thread to a processor whose
 /// caches hold nothing of this.
-fn turn(operations: usize, mut work: impl FnMut(&[u64])) -> Round {
+pub(crate) fn turn(operations: usize, mut work: impl FnMut(&[u64])) -> Round {
     let blocks: Vec<u64> = (0..RANGE).step_by(BLOCK).collect();
     let order: Vec<u64> = offsets(RANGE).take(operations).collect();
     work(&blocks);
@@ -37,7 +37,7 @@ fn turn(operations: usize, mut work: impl FnMut(&[u64])) -> Round {
     })
 }
 
-fn round(mut work: impl FnMut(u64)) -> Round {
+pub(crate) fn round(mut work: impl FnMut(u64)) -> Round {
     turn(OPERATIONS, |order| order.iter().for_each(|&offset| work(offset)))
 }
 
@@ -198,78 +198,4 @@ pub(crate) fn reads(data: &Data) {
     // In the order in which such files want to be dropped.
     uring_runtime.block_on(async { drop(uring_file) });
     compio_runtime.block_on(async { drop(compio_file) });
-}
-
-pub(crate) fn writes(data: &Data) {
-    let path = data.scratch();
-    fs::write(&path, vec![1; RANGE as usize]).unwrap();
-    let open = || fs::OpenOptions::new().write(true).open(&path).unwrap();
-    let (plain, inline_call, peer) = (open(), open(), open());
-    let buffer = vec![2; 2 * BLOCK];
-    let mut context = Context::new(&Config::new()).unwrap();
-    let file = context.adopt(open());
-    let mut by_ring = Context::new(&Config::new().writes(Way::Ring)).unwrap();
-    let ring_file = by_ring.adopt(open());
-    let mut ring = IoUring::new(8).unwrap();
-    let peer_buffer = vec![3; 2 * BLOCK];
-
-    let write = |context: &mut Context, file: &forebay_linux::uring::File| {
-        let mut lease = context.lease();
-        round(|offset| {
-            let ticket = context.write(file, lease.take().unwrap(), BLOCK, offset).unwrap();
-            let Outcome::Moved(back, result) = context.complete(ticket).unwrap() else { panic!() };
-            assert_eq!(result, Ok(BLOCK));
-            lease = Some(back);
-        })
-    };
-    let tokio_round = |threads: bool| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-        let path = path.clone();
-        let file = runtime.block_on(async {
-            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-            let why = forebay_linux::tokio::SetupError::Ring(rustix::io::Errno::NOSYS);
-            let files = if threads {
-                Files::by_threads(&Config::new(), why).unwrap()
-            } else {
-                Files::new(&Config::new()).unwrap()
-            };
-            files.adopt(file)
-        });
-        move || {
-            turn(OPERATIONS, |order| {
-                runtime.block_on(async {
-                    let mut lease = file.files().lease().await;
-                    for &offset in order {
-                        let (back, len) = file.write_at(lease, BLOCK, offset).await;
-                        assert_eq!(len.unwrap(), BLOCK);
-                        lease = back;
-                    }
-                });
-            })
-        }
-    };
-    Group::new("buffered 4 KiB writes, one at a time")
-        .peer("pwrite", || {
-            let start = aligned(&buffer);
-            let buffer = &buffer[start..start + BLOCK];
-            round(|offset| assert_eq!(plain.write_at(buffer, offset).unwrap(), BLOCK))
-        })
-        .bound("pwrite, the call inline", || {
-            let start = aligned(&buffer);
-            let buffer = &buffer[start..start + BLOCK];
-            round(|offset| assert_eq!(pwrite(&inline_call, buffer, offset), Ok(BLOCK)))
-        })
-        .ours("Context, inline", &[of(1.05, "pwrite")], move || write(&mut context, &file))
-        .ours("Context, by the ring", &[], move || write(&mut by_ring, &ring_file))
-        .ours("tokio Files", &[], tokio_round(false))
-        .ours("tokio Files, threads", &[], tokio_round(true))
-        .peer("io-uring crate", move || {
-            let at = peer_buffer[aligned(&peer_buffer)..].as_ptr();
-            round(|offset| {
-                let fd = Fd(peer.as_raw_fd());
-                let write = opcode::Write::new(fd, at, BLOCK as u32).offset(offset).build();
-                assert_eq!(submit(&mut ring, &write), BLOCK as i32);
-            })
-        })
-        .run(Duration::from_secs(5));
 }

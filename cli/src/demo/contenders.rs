@@ -6,9 +6,9 @@ use std::{
     panic::resume_unwind,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    thread,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -216,15 +216,22 @@ fn by_hand<W: ByHand>(
         wrong: 0,
     };
 
+    let running = AtomicUsize::new(load.producers);
+    let here = thread::current();
     let delivered = thread::scope(|threads| {
         let producers: Vec<_> = (0..)
             .take(load.producers)
             .map(|producer| {
                 let (clock, writer, written) = (&clock, &writer, &written);
-                threads.spawn(move || write_frames(load, clock, writer, written, producer))
+                let ends = Ends { running: &running, waits: &here };
+                threads.spawn(move || {
+                    let _ends = ends;
+                    write_frames(load, clock, writer, written, producer)
+                })
             })
             .collect();
-        while producers.iter().any(|producer| !producer.is_finished()) {
+        // Relaxed: the threads are joined behind it.
+        while running.load(Ordering::Relaxed) > 0 {
             thread::park_timeout(GLANCE.min(clock.left()));
             clock.glance();
             let calls = lock(&writer).calls();
@@ -241,6 +248,20 @@ fn by_hand<W: ByHand>(
     drop(writer); // ends the stream
     let far = far.join().unwrap_or_else(|panic| resume_unwind(panic))?;
     Ok(Outcome { verified: far.good, wrong: far.bad, ..outcome })
+}
+
+/// Says that a producer has ended, also by a panic, so that the clock does not
+/// run on until the next glance.
+struct Ends<'d> {
+    running: &'d AtomicUsize,
+    waits: &'d Thread,
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.waits.unpark();
+    }
 }
 
 fn write_frames<W: ByHand>(

@@ -21,7 +21,7 @@ use crate::stdio::report;
 use contenders::Outcome;
 use wire::Socket;
 
-/// Send messages from threads through rings to a decoder, and compare
+/// Sends messages from threads through rings to a decoder, and compares
 ///
 /// Without flags it runs a few seconds. The exit status is 0 when every message
 /// arrived as it was, 1 when one did not, 2 after an error.
@@ -64,6 +64,7 @@ struct Load {
 enum BadFlag {
     Size { size: usize },
     Producers { producers: usize },
+    Count,
     Batch,
     Seconds { seconds: f64 },
 }
@@ -78,6 +79,7 @@ impl fmt::Display for BadFlag {
             Self::Producers { producers } => {
                 write!(f, "--producers {producers}: 1 to {}", forebay_std::SENDERS_MAX)
             }
+            Self::Count => write!(f, "--count 0: at least one message"),
             Self::Batch => write!(f, "--batch 0: a batch has at least one message"),
             Self::Seconds { seconds } => {
                 write!(f, "--seconds {seconds}: more than 0, at most 3600")
@@ -96,6 +98,9 @@ impl Args {
         }
         if !(1..=forebay_std::SENDERS_MAX).contains(&producers) {
             return Err(BadFlag::Producers { producers });
+        }
+        if self.count == Some(0) {
+            return Err(BadFlag::Count);
         }
         if self.batch == Some(0) {
             return Err(BadFlag::Batch);

@@ -45,6 +45,15 @@ pub(crate) struct Agreed {
     pub(crate) oack: Vec<u8>,
 }
 
+impl Agreed {
+    /// How long an answer is awaited: as was agreed, but at most `unproven`
+    /// until the peer has answered. Before that nothing is agreed, and the
+    /// request may be forged.
+    pub(crate) fn patience(&self, answered: bool, unproven: Duration) -> Duration {
+        if answered { self.timeout } else { self.timeout.min(unproven) }
+    }
+}
+
 /// Answers options: those that were asked for, with values that are at most
 /// those asked for, as far as memory goes.
 ///

@@ -106,14 +106,10 @@ impl Read {
         &self.agreed
     }
 
-    /// How long an answer is awaited: as was agreed, but at most `unproven`
-    /// until the options have been acknowledged. Before that nothing is agreed,
-    /// and the peer may be nowhere.
+    /// How long an answer is awaited; see [`Agreed::patience`].
     pub(crate) fn patience(&self, unproven: Duration) -> Duration {
-        match self.state {
-            State::Options { .. } => self.agreed.timeout.min(unproven),
-            _ => self.agreed.timeout,
-        }
+        let answered = !matches!(self.state, State::Options { .. });
+        self.agreed.patience(answered, unproven)
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

@@ -95,12 +95,10 @@ impl Write {
         &self.agreed
     }
 
-    /// How long an answer is awaited; see [`Read::patience`](super::read::Read).
+    /// How long an answer is awaited; see [`Agreed::patience`].
     pub(crate) fn patience(&self, unproven: Duration) -> Duration {
-        match self.state {
-            State::Options { .. } => self.agreed.timeout.min(unproven),
-            _ => self.agreed.timeout,
-        }
+        let answered = !matches!(self.state, State::Options { .. });
+        self.agreed.patience(answered, unproven)
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {

@@ -158,7 +158,6 @@ fn cut<'s>(slices: &[&'s [u8]]) -> io::Result<Cut<'s>> {
             return Err(NotDatagrams::Ends { needed: HEAD_LEN, given: got }.into());
         }
         let len = u32::from_ne_bytes(head) as usize;
-        let before = cut.parts.len();
         match rest.take(len, &mut cut.parts) {
             Ok(0) => {}
             Ok(missing) => {
@@ -167,10 +166,8 @@ fn cut<'s>(slices: &[&'s [u8]]) -> io::Result<Cut<'s>> {
             Err(Scattered) if first => {
                 return Err(NotDatagrams::Scattered { len }.into());
             }
-            Err(Scattered) => {
-                cut.parts.truncate(before);
-                break;
-            }
+            // For the next call; parts behind the last datagram are of none.
+            Err(Scattered) => break,
         }
         bytes_end += HEAD_LEN + len;
         let datagram = Datagram { parts_end: cut.parts.len(), bytes_end };

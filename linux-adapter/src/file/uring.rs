@@ -300,7 +300,8 @@ impl Backend for Uring {
         else {
             return false;
         };
-        entry.cancelled = self.context.cancel(*under_way);
+        // Once is enough, and a second time there may be no room for it.
+        entry.cancelled = entry.cancelled || self.context.cancel(*under_way);
         entry.cancelled
     }
 
@@ -367,5 +368,31 @@ fn open_options(options: Options) -> Option<OpenOptions> {
         OFlags::DIRECT => Some(wanted.direct()),
         none if none.is_empty() => Some(wanted),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has been cancelled stays so, also if there is no room to ask again.
+    #[test]
+    fn an_operation_may_be_cancelled_twice() {
+        let config = uring::Config::new().queue_depth(1).reads(uring::Way::Ring);
+        let mut files = match Uring::over(&config) {
+            Ok(files) => files,
+            Err(why) => return println!("SKIPPED: {why}"),
+        };
+        let (reader, _writer) = io::pipe().unwrap();
+        let file = files.attach(fs::File::from(OwnedFd::from(reader))).unwrap();
+        let lease = files.lease().unwrap();
+        let ticket =
+            files.submit(Operation::Read { file, lease, range: 0..10, offset: 0 }).unwrap();
+        assert!(files.reap(Block::Never).unwrap().is_none());
+        assert!(files.cancel(ticket));
+        assert!(files.cancel(ticket));
+        let completion = files.reap(Block::UntilOne).unwrap().unwrap();
+        assert!(matches!(completion.result, Ok(Done::Cancelled)), "{:?}", completion.result);
+        assert!(!files.cancel(ticket), "it is over");
     }
 }

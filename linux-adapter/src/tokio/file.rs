@@ -9,12 +9,12 @@ use std::{
 use rustix::io::pwrite;
 use tokio::task::coop::consume_budget;
 
-use super::{Files, invalid};
+use super::{Files, invalid, read::ReadAt};
 use crate::uring::{
     self, Alignment, Lease, Way,
     driver::{Done, Request},
     outcome::check_transfer,
-    plain::{Cached, OWN_POSITION, more, read_cached, retry, write_cached},
+    plain::{Cached, OWN_POSITION, more, retry, write_cached},
 };
 
 /// An open file whose operations are futures.
@@ -35,42 +35,17 @@ impl File {
     /// Pipes and sockets, which have no other, are waited for so, in the
     /// runtime's poller; less than was asked for is then what there was.
     #[inline]
-    pub async fn read_at(&self, lease: Lease, offset: u64) -> (Lease, io::Result<usize>) {
+    pub fn read_at(&self, lease: Lease, offset: u64) -> ReadAt<'_> {
         let len = lease.len();
-        self.read_len_at(lease, len, offset).await
+        self.read_len_at(lease, len, offset)
     }
 
     /// Reads up to `len` bytes into the front of the lease. Errors come with
     /// the lease: those of `pread(2)`, and `InvalidInput` for more bytes than
     /// the lease has and for what `O_DIRECT` does not take.
-    // Inline: as `Context::read` is.
     #[inline]
-    pub async fn read_len_at(
-        &self,
-        mut lease: Lease,
-        len: usize,
-        offset: u64,
-    ) -> (Lease, io::Result<usize>) {
-        if let Err(why) = check_transfer(&self.file, &lease, len, offset) {
-            return (lease, Err(invalid(why)));
-        }
-        let mut start = 0;
-        let inner = &*self.files.inner;
-        if self.file.nowait() && inner.reads == Way::Inline {
-            // A loop over a cached file gives way to others now and then.
-            consume_budget().await;
-            match read_cached(&self.file, &mut lease[..len], offset) {
-                Cached::All(result) => {
-                    inner.cached_reads.fetch_add(1, Ordering::Relaxed);
-                    return (lease, result.map_err(io::Error::from));
-                }
-                Cached::Only(len) => start = len,
-            }
-            inner.cache_misses.fetch_add(1, Ordering::Relaxed);
-        }
-        let file = self.file.clone();
-        let request = Request::Read { file, lease, start, end: len, offset };
-        moved(self.files.run(request).await, start)
+    pub const fn read_len_at(&self, lease: Lease, len: usize, offset: u64) -> ReadAt<'_> {
+        ReadAt::new(self, lease, len, offset)
     }
 
     /// Writes the first `len` bytes of the lease to `offset`; how many were
@@ -96,8 +71,9 @@ impl File {
             }
         }
         let request = Request::Write { file: self.file.clone(), lease, start, end: len, offset };
-        // What waits for a reader and not for a disk is not for a thread.
-        let done = if is_buffered && offset != OWN_POSITION {
+        // The kernel has threads for this, too: they take longer for one write,
+        // and are faster with many. None of ours is for what waits for a reader.
+        let done = if is_buffered && offset != OWN_POSITION && inner.threads.are_idle() {
             inner.threads.run_file(request).await
         } else {
             self.files.run(request).await
@@ -188,7 +164,7 @@ impl File {
 }
 
 /// What became of a transfer, behind `start` bytes that have been moved before.
-fn moved(done: Done, start: usize) -> (Lease, io::Result<usize>) {
+pub(super) fn moved(done: Done, start: usize) -> (Lease, io::Result<usize>) {
     let result = done.result.map(|len| len as usize);
     match done.request.into_lease() {
         Some(lease) => (lease, more(start, result).map_err(io::Error::from)),

@@ -27,12 +27,12 @@
 //!
 //! A read takes what the page cache has by a plain call that never waits
 //! (`RWF_NOWAIT`), as a wake-up costs more than the copy; so does a write what
-//! the cache takes, on file systems that can say so (xfs). Other buffered
-//! writes go to a few threads (`threads`), which costs less than the kernel's
-//! own, or wait in place if that is allowed (`patience`). The rest, and the
-//! other operations, go to a ring (`hub`) whose descriptor sits in the
-//! runtime's own poller (`reaper`). Where there is no io_uring the threads do
-//! that too, but for what waits for pipes and sockets (`stream`), and
+//! the cache takes, on file systems that can say so (xfs); where they cannot,
+//! the task's thread may be allowed to wait for it (`patience`), or a thread
+//! does it if it has nothing else to do (`threads`). The rest, and the other
+//! operations, go to a ring (`hub`) whose descriptor sits in the runtime's own
+//! poller (`reaper`). Where there is no io_uring the threads, a few, do that
+//! too, but for what waits for pipes and sockets (`stream`), and
 //! [`Files::fallback`] says why.
 //!
 //! Buffers are those of [`uring`]: leases from a bounded pool,
@@ -42,6 +42,7 @@
 mod file;
 mod hub;
 mod patience;
+mod read;
 mod reaper;
 mod stream;
 mod threads;
@@ -72,6 +73,7 @@ pub use crate::uring::{Alignment, Config, Degraded, Lease, OpenOptions, SetupErr
 pub use file::File;
 use hub::Hub;
 use patience::Patience;
+pub use read::ReadAt;
 use threads::Threads;
 
 /// Buffers of a pool for which no number is set.
@@ -185,7 +187,8 @@ impl Files {
     }
 
     /// Files by threads, whatever the kernel offers; `why` is told by
-    /// [`fallback`](Files::fallback).
+    /// [`fallback`](Files::fallback). Pipes and sockets are waited for in a
+    /// runtime with I/O; in one without, that panics.
     ///
     /// # Errors
     ///
@@ -361,3 +364,34 @@ const _: () = {
     for_tasks::<Files>();
     for_tasks::<File>();
 };
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    /// A ring of Linux 5.1 to 5.5 reads and writes; threads do the rest.
+    #[test]
+    fn a_ring_that_cannot_open_leaves_that_to_threads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let mut config = Config::new().reads(Way::Ring);
+            config.single_issuer = false;
+            let (arena, leases) = pool(&config).unwrap();
+            let driver = match setup::driver(&config, Arc::clone(&arena)) {
+                Ok((driver, _)) => driver,
+                Err(why) => return println!("SKIPPED: {why}"),
+            };
+            let lacks = vec![Degraded { feature: Feature::OpenAndStatus, errno: Errno::NOSYS }];
+            let ring = Ok(Hub::new(driver).unwrap());
+            let files = Files::with(&config, ring, arena, leases, lacks);
+            let file = files.open("/proc/self/stat", OpenOptions::read_only()).await.unwrap();
+            file.len().await.unwrap();
+            let counts = files.counts();
+            assert_eq!((counts.thread_operations, counts.ring_operations), (2, 0));
+            let (_, len) = file.read_at(files.lease().await, 0).await;
+            assert!(len.unwrap() > 0);
+            let counts = files.counts();
+            assert_eq!((counts.thread_operations, counts.ring_operations), (2, 1));
+        });
+    }
+}

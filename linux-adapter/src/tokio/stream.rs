@@ -106,3 +106,86 @@ fn attempt(request: &mut Request) -> Result<u32, Errno> {
 fn has_no_nowait(errno: Errno) -> bool {
     matches!(errno, Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Read, Write},
+        os::unix::net::UnixStream,
+        sync::Arc,
+    };
+
+    use tokio::{runtime::Builder, task::JoinSet};
+
+    use super::super::threads::Threads;
+    use crate::uring::{File, arena::Arena, driver::Request};
+
+    /// More than there are threads.
+    const SOCKETS: u32 = 16;
+
+    /// A socket that takes no more, and how many bytes it has taken.
+    fn full() -> (UnixStream, UnixStream, usize) {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut len = 0;
+        loop {
+            match near.write(&[7; 4096]) {
+                Ok(more) => len += more,
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    near.set_nonblocking(false).unwrap();
+                    return (near, far, len);
+                }
+            }
+        }
+    }
+
+    /// Waits for sockets that take bytes, and sends, hold no thread: files go
+    /// on, and the waits end when their sockets do take some.
+    #[test]
+    fn waits_for_sockets_hold_no_thread() {
+        let arena = Arc::new(Arena::new(2 * SOCKETS, 4096, None).unwrap());
+        let threads = Arc::new(Threads::new());
+        let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let mut waits = JoinSet::new();
+            let mut far_ends = vec![];
+            for _ in 0..SOCKETS {
+                let (near, far, len) = full();
+                far_ends.push((far, len));
+                let file = File::from(std::os::fd::OwnedFd::from(near));
+                let lease = arena.lease().unwrap();
+                let (threads, writable) =
+                    (Arc::clone(&threads), Request::Writable { file: file.clone(), lease });
+                let lease = arena.lease().unwrap();
+                let send = Request::Send { file, lease, start: 5, end: 9, zero_copy: false };
+                waits.spawn(async move {
+                    assert_eq!(threads.run(writable).await.result, Ok(0));
+                    threads.run(send).await.result
+                });
+            }
+            let mut files = JoinSet::new();
+            for _ in 0..SOCKETS {
+                let threads = Arc::clone(&threads);
+                let file = File::from(std::fs::File::open("/proc/self/exe").unwrap());
+                files.spawn(async move {
+                    threads.run(Request::Status { file, known: None }).await.result
+                });
+            }
+            while let Some(result) = files.join_next().await {
+                assert_eq!(result.unwrap(), Ok(0));
+            }
+            assert!(waits.try_join_next().is_none(), "no socket takes anything");
+            for (far, len) in &mut far_ends {
+                far.read_exact(&mut vec![0; *len]).unwrap();
+            }
+            while let Some(result) = waits.join_next().await {
+                assert_eq!(result.unwrap(), Ok(4));
+            }
+            for (far, _) in &mut far_ends {
+                far.read_exact(&mut [0; 4]).unwrap();
+            }
+        });
+        assert_eq!(threads.operations(), u64::from(SOCKETS), "but for the files");
+    }
+}

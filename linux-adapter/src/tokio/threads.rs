@@ -6,25 +6,19 @@
 //!
 //! # Implementation
 //!
-//! To wake a thread and to be woken by it takes several times as long as a
-//! write into the page cache. So a thread that has nothing to do looks for more
-//! for a moment before it sleeps, if that would have paid the last time; and a
-//! task whose operation goes to such a thread looks for the answer for a
-//! moment, if the last ones came within that. Where there is one processor
-//! nobody looks.
+//! A job wakes the thread that has slept the shortest, or none: one that is
+//! about to give its answer takes it before it sleeps.
 //!
 //! What may wait for another program, a pipe or a socket, does so in the
 //! runtime's poller (`stream`): a thread is for files.
 
 use std::{
     collections::VecDeque,
-    hint::spin_loop,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    thread::{self, Thread},
 };
 
 use rustix::{
@@ -33,10 +27,7 @@ use rustix::{
     io::{Errno, pread, pwrite, read, write},
     net::{SendFlags, send},
 };
-use tokio::{
-    sync::oneshot::{self, error::TryRecvError},
-    task::coop::consume_budget,
-};
+use tokio::sync::oneshot;
 
 use super::stream;
 use crate::uring::{
@@ -46,10 +37,6 @@ use crate::uring::{
 
 /// The most operations at a time, and threads.
 const THREADS: usize = 4;
-/// For how long a thread looks for more before it sleeps.
-const LOOKS_FOR: Duration = Duration::from_micros(50);
-/// For how long a task looks for its answer before it gives way.
-const ANSWER_WITHIN: Duration = Duration::from_micros(20);
 
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -57,26 +44,19 @@ pub(super) struct Threads {
     operations: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Something is to be done, or there will be nothing more.
-    work: Condvar,
-    /// The length of the queue, for those who look.
-    queued: AtomicUsize,
-    /// Whether the last operation was over within [`ANSWER_WITHIN`].
-    is_quick: AtomicBool,
-    may_look: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Job>,
     threads: usize,
-    /// How many of them sleep.
-    idle: usize,
-    /// How many of them look.
-    looking: usize,
+    /// Those that sleep, and have not been woken; the last has slept shortest.
+    idle: Vec<Thread>,
+    /// How many are about to look into the queue.
+    returning: usize,
     closed: bool,
 }
 
@@ -88,15 +68,7 @@ struct Job {
 
 impl Threads {
     pub(super) fn new() -> Self {
-        let may_look = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
-        let shared = Shared {
-            state: Mutex::default(),
-            work: Condvar::new(),
-            queued: AtomicUsize::new(0),
-            is_quick: AtomicBool::new(false),
-            may_look,
-        };
-        Self { shared: Arc::new(shared), operations: AtomicU64::new(0) }
+        Self { shared: Arc::default(), operations: AtomicU64::new(0) }
     }
 
     /// Those that were given to a thread.
@@ -104,7 +76,13 @@ impl Threads {
         self.operations.load(Ordering::Relaxed)
     }
 
-    /// Does `request` where there is no ring.
+    /// Whether none of them has anything to do.
+    pub(super) fn are_idle(&self) -> bool {
+        let state = self.shared.state();
+        state.queue.is_empty() && state.idle.len() + state.returning == state.threads
+    }
+
+    /// Does `request`, where there is no ring.
     pub(super) async fn run(&self, request: Request) -> Done {
         match stream::run(request).await {
             Ok(done) => done,
@@ -115,12 +93,8 @@ impl Threads {
     /// Does `request` on a thread. A future that is dropped leaves the call and
     /// what it holds to the thread; what has not begun is not begun.
     pub(super) async fn run_file(&self, request: Request) -> Done {
-        consume_budget().await;
-        let (answer, mut done) = oneshot::channel();
-        let is_taken = self.start(Job { request, answer });
-        if is_taken && let Some(done) = self.look(&mut done) {
-            return done;
-        }
+        let (answer, done) = oneshot::channel();
+        self.start(Job { request, answer });
         match done.await {
             Ok(done) => done,
             // A thread that has panicked, which none does.
@@ -128,42 +102,24 @@ impl Threads {
         }
     }
 
-    /// Queues a job; whether a thread looks for it.
-    fn start(&self, job: Job) -> bool {
+    fn start(&self, job: Job) {
         self.operations.fetch_add(1, Ordering::Relaxed);
         let mut state = self.shared.state();
         state.queue.push_back(job);
-        let queued = state.queue.len();
-        self.shared.queued.store(queued, Ordering::Relaxed);
-        let is_taken = queued <= state.looking;
-        let wanted = queued > state.idle + state.looking && state.threads < THREADS;
-        state.threads += usize::from(wanted);
-        drop(state);
-        if !is_taken {
-            self.shared.work.notify_one();
+        if state.queue.len() <= state.returning {
+            return;
         }
-        if wanted {
+        let woken = state.idle.pop();
+        let is_wanted = woken.is_none() && state.threads < THREADS;
+        state.threads += usize::from(is_wanted);
+        drop(state);
+        woken.iter().for_each(Thread::unpark);
+        if is_wanted {
             let shared = Arc::clone(&self.shared);
             let thread = thread::Builder::new().name("forebay-files".into());
             if thread.spawn(move || shared.work()).is_err() {
                 self.shared.state().threads -= 1;
                 self.shared.without_threads();
-            }
-        }
-        is_taken
-    }
-
-    /// Looks for an answer.
-    fn look(&self, done: &mut oneshot::Receiver<Done>) -> Option<Done> {
-        if !self.shared.is_quick.load(Ordering::Relaxed) {
-            return None;
-        }
-        let begin = Instant::now();
-        loop {
-            match done.try_recv() {
-                Ok(done) => return Some(done),
-                Err(TryRecvError::Empty) if begin.elapsed() < ANSWER_WITHIN => spin_loop(),
-                Err(_) => return None,
             }
         }
     }
@@ -172,55 +128,42 @@ impl Threads {
 impl Shared {
     /// What a thread does until the files are dropped.
     fn work(&self) {
-        let mut looks = self.may_look;
         let mut state = self.state();
-        let mut idle_since = None;
         loop {
             if let Some(job) = state.queue.pop_front() {
-                self.queued.store(state.queue.len(), Ordering::Relaxed);
                 drop(state);
-                if let Some(since) = idle_since.take() {
-                    looks = self.may_look && Instant::now().duration_since(since) < LOOKS_FOR;
-                }
                 self.perform(job);
                 state = self.state();
-                continue;
-            }
-            if state.closed {
+                state.returning -= 1;
+            } else if state.closed {
                 return;
-            }
-            let since = *idle_since.get_or_insert_with(Instant::now);
-            if looks && since.elapsed() < LOOKS_FOR {
-                state.looking += 1;
-                drop(state);
-                self.look(since);
-                state = self.state();
-                state.looking -= 1;
             } else {
-                state.idle += 1;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+                state = self.sleep(state);
             }
         }
     }
 
-    /// Looks for work.
-    fn look(&self, since: Instant) {
-        // Relaxed: a hint, the queue is behind the mutex.
-        while self.queued.load(Ordering::Relaxed) == 0 && since.elapsed() < LOOKS_FOR {
-            spin_loop();
+    /// Sleeps until it is woken.
+    fn sleep<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        let this = thread::current();
+        state.idle.push(this.clone());
+        while state.idle.iter().any(|thread| thread.id() == this.id()) {
+            drop(state);
+            thread::park();
+            state = self.state();
         }
+        state
     }
 
+    /// Does a job; the thread counts as one that returns.
     fn perform(&self, job: Job) {
-        if job.answer.is_closed() {
-            return;
+        let Job { request, answer } = job;
+        let done = (!answer.is_closed()).then(|| perform(request));
+        self.state().returning += 1;
+        if let Some(done) = done {
+            // Nobody waits for it any more, if this fails.
+            let _ = answer.send(done);
         }
-        let begin = Instant::now();
-        let done = perform(job.request);
-        self.is_quick.store(begin.elapsed() < ANSWER_WITHIN, Ordering::Relaxed);
-        // Nobody waits for it any more, if this fails.
-        let _ = job.answer.send(done);
     }
 
     /// The system gives no thread: if there is none, this one does it.
@@ -233,6 +176,7 @@ impl Shared {
             let Some(job) = state.queue.pop_front() else { return };
             drop(state);
             self.perform(job);
+            self.state().returning -= 1;
         }
     }
 
@@ -244,8 +188,11 @@ impl Shared {
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.shared.state().closed = true;
-        self.shared.work.notify_all();
+        let mut state = self.shared.state();
+        state.closed = true;
+        let woken = std::mem::take(&mut state.idle);
+        drop(state);
+        woken.iter().for_each(Thread::unpark);
     }
 }
 

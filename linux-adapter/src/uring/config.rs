@@ -20,9 +20,9 @@ pub enum Wait {
 pub enum Way {
     /// By a plain call at once: a read takes what is in the page cache and
     /// leaves the rest to the ring; a write of a context may wait, as `write(2)`
-    /// may. That of a task does not: what the page cache does not take at once
-    /// is left to a thread, which on ext4 is all; see
-    /// [`waiting_writes`](Config::waiting_writes).
+    /// may. That of a task does not: what the page cache does not take at once,
+    /// which on ext4 is all, is left to a thread that has nothing else to do, or
+    /// to the ring, unless it is [allowed to wait](Config::waiting_writes).
     Inline,
     /// By the ring always.
     Ring,
@@ -170,11 +170,11 @@ impl Config {
     }
 
     /// Lets the thread of a task wait for its writes, where the page cache takes
-    /// none without waiting (ext4, tmpfs). Most then take as long as `write(2)`,
-    /// a microsecond; but one that has to wait for the disk, since too much is
+    /// none without waiting (ext4, tmpfs). Most then take no longer than
+    /// `pwrite(2)`; but one that has to wait for the disk, since too much is
     /// unwritten or the journal is full, holds up all tasks of its thread. After
-    /// one that took longer than `limit`, writes are left to a thread again for
-    /// a hundred times as long as it took, so that such waits are about a
+    /// one that took longer than `limit`, writes are left to others again for a
+    /// hundred times as long as it took, so that such waits are about a
     /// hundredth of the time. A context's writes wait anyway.
     #[must_use]
     pub const fn waiting_writes(mut self, limit: Duration) -> Self {

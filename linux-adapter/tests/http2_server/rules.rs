@@ -269,18 +269,22 @@ fn what_must_be_ignored_is() {
 
 /// A peer that asks and does not read the answers.
 #[test]
-fn a_flood_of_pings_ends() {
+fn a_flood_of_pings_or_settings_ends() {
     let server = Server::start();
-    let mut raw = Raw::new(&server);
-    let pings = encoded(&Frame::Ping { ack: false, data: [7; 8] }).repeat(10_000);
-    // More than the buffers of both sockets hold.
-    let mut sent = 0_u64;
-    while raw.try_send(&pings) {
-        sent += 10_000;
-        assert!(sent < 100_000_000, "no end of it");
+    let ping = encoded(&Frame::Ping { ack: false, data: [7; 8] });
+    let settings = raw_frame(4, 0, 0, b"\0\x04\0\0\xFF\xFF");
+    for flood in [ping, settings] {
+        let mut raw = Raw::new(&server);
+        let flood = flood.repeat(10_000);
+        // More than the buffers of both sockets hold.
+        let mut sent = 0_u64;
+        while raw.try_send(&flood) {
+            sent += 10_000;
+            assert!(sent < 100_000_000, "no end of it");
+        }
+        let (code, text) = server.report().goaway.unwrap();
+        assert_eq!(code, ErrorCode::ENHANCE_YOUR_CALM, "{text}");
     }
-    let (code, text) = server.report().goaway.unwrap();
-    assert_eq!(code, ErrorCode::ENHANCE_YOUR_CALM, "{text}");
 }
 
 /// A peer that opens streams and resets them at once.

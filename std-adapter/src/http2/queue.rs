@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     error::Error,
     fmt,
+    ops::RangeBounds,
 };
 
 use forebay::{
@@ -274,8 +275,15 @@ impl Queue {
         stream: Option<StreamId>,
         increment: Increment,
     ) -> Result<(), FlowError> {
+        let was_closed = self.flow.connection().available() == 0;
         self.flow.update(stream, increment)?;
-        self.unpark();
+        // A peer may send many of these: no look at lanes that stay as they are.
+        match stream {
+            Some(stream) => self.unpark(stream..=stream),
+            None if was_closed => self.unpark(..),
+            None => {}
+        }
+        self.invariants();
         Ok(())
     }
 
@@ -286,26 +294,27 @@ impl Queue {
     ///
     /// As [`FlowControl::set_initial`].
     pub fn settings(&mut self, settings: &Settings<'_>) -> Result<(), FlowError> {
-        for setting in settings.iter() {
+        let taken = settings.iter().try_for_each(|setting| {
             match setting {
                 Setting::InitialWindowSize(initial) => self.flow.set_initial(initial)?,
                 Setting::MaxFrameSize(max) => self.payload_len_max = max as usize,
                 _ => {}
             }
-        }
-        self.unpark();
-        Ok(())
+            Ok(())
+        });
+        self.unpark(..);
+        self.invariants();
+        taken
     }
 
-    /// Makes the lanes ready that have a window again.
-    fn unpark(&mut self) {
-        for (&stream, lane) in &mut self.lanes {
+    /// Makes the lanes ready, of these, that have a window again.
+    fn unpark(&mut self, streams: impl RangeBounds<StreamId>) {
+        for (&stream, lane) in self.lanes.range_mut(streams) {
             if lane.parked && self.flow.available(stream) > 0 {
                 lane.parked = false;
                 self.ready[usize::from(lane.urgency.0)].push_back(stream);
             }
         }
-        self.invariants();
     }
 
     /// Commits frames for as long as there is something to send and the flight
@@ -443,6 +452,7 @@ impl Queue {
                 let expected = usize::from(!lane.parts.is_empty() && !lane.parked);
                 assert_eq!(counts.iter().sum::<usize>(), expected);
                 assert_eq!(counts[usize::from(lane.urgency.0)], expected);
+                assert!(!lane.parked || self.flow.available(stream) == 0);
                 let held: usize = lane.parts.iter().map(|part| part.content.len()).sum();
                 assert_eq!(held, lane.pending);
                 pending += held;

@@ -173,6 +173,8 @@ impl Connection {
                 }
             }
         });
+        // From here on the server's stop changes nothing.
+        self.state.stopping = true;
         match end {
             Ok(()) | Err(End::Done) => self.linger(Instant::now() + CLOSING_MAX),
             Err(End::Socket(error)) => self.report.error = Some(error.to_string()),
