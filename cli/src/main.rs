@@ -23,6 +23,7 @@ mod relay;
 mod send;
 mod stdio;
 mod target;
+mod way;
 
 use std::process::ExitCode;
 

@@ -4,12 +4,11 @@
 use std::{
     error::Error,
     io,
-    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
 use forebay::Ledger;
-use forebay_linux::{FdSink, SendBuffer};
+use forebay_linux::SendBuffer;
 use forebay_std::{Drained, Drainer, SendError, Sender};
 
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     interrupt,
     peer::{PeerError, Peers, is_vanished},
     stdio::report,
+    way::{Backend, Way},
 };
 
 /// How long a peer that takes nothing is waited for between two looks for a
@@ -26,6 +26,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// How an outlet is made.
 pub(crate) struct Plan {
     pub(crate) codec: Codec,
+    /// What sends.
+    pub(crate) backend: Backend,
     /// Bytes of the batch.
     pub(crate) batch_len: usize,
     /// Bytes of the ring.
@@ -42,15 +44,15 @@ pub(crate) struct Outlet {
     retry: bool,
     sndbuf: Option<usize>,
     sender: Sender,
-    drainer: Drainer<Codec, FdSink<OwnedFd>>,
+    drainer: Drainer<Codec, Way>,
 }
 
 impl Outlet {
     /// Waits for the first peer.
     pub(crate) fn new(mut peers: Peers, plan: Plan) -> Result<Self, Box<dyn Error>> {
-        let Plan { codec, batch_len, ring_capacity, retry, sndbuf } = plan;
+        let Plan { codec, backend, batch_len, ring_capacity, retry, sndbuf } = plan;
         let peer = peers.next()?;
-        let sink = FdSink::new(peer).map_err(|error| peers.lost(error))?;
+        let sink = Way::new(backend, &peers, peer)?;
         let mut drainer = Drainer::with_batch_len(batch_len, codec, sink);
         let sender = drainer.sender(ring_capacity)?;
         let outlet = Self { peers, retry, sndbuf, sender, drainer };
@@ -91,7 +93,7 @@ impl Outlet {
     /// Asks for the send buffer, and says when the kernel gives less.
     fn grow_buffer(&self) -> Result<(), PeerError> {
         let Some(requested) = self.sndbuf else { return Ok(()) };
-        let buffer = SendBuffer::grow(self.drainer.sink().fd(), requested)
+        let buffer = SendBuffer::grow(self.drainer.sink(), requested)
             .map_err(|error| self.peers.lost(io::Error::new(error.kind(), error)))?;
         if buffer.is_clamped() {
             let (asked, effective) = (requested.saturating_mul(2), buffer.effective);
@@ -109,7 +111,7 @@ impl Outlet {
 
     /// What became of the messages of `ledger`, and what the bytes cost.
     pub(crate) fn summary(&self, ledger: &Ledger) -> String {
-        let (bytes, calls) = (self.drainer.counts().bytes, self.drainer.sink().counts().calls);
+        let (bytes, calls) = (self.drainer.counts().bytes, self.drainer.sink().calls());
         format!("sent: {ledger}; {bytes} bytes in {calls} system calls")
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     peer::{Direction, PeerArgs, Peers, Role},
     stdio::{FdReader, StdioError, report},
     target::Target,
+    way::{Backend, BackendArgs},
 };
 
 /// Sends standard input, each line as one message
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     listen: bool,
 
     #[command(flatten)]
+    way: BackendArgs,
+
+    #[command(flatten)]
     peer: PeerArgs,
 
     #[command(flatten)]
@@ -52,7 +56,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let sockets = [("--listen", args.listen), ("--sndbuf", args.sndbuf.is_some())];
+    let uring = args.way.backend == Backend::Uring;
+    let sockets = [
+        ("--listen", args.listen),
+        ("--sndbuf", args.sndbuf.is_some()),
+        ("--backend uring", uring),
+    ];
     Peers::require(&args.to, &sockets)?;
     interrupt::watch()?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
@@ -85,6 +94,7 @@ impl<'a> Sending<'a> {
         let codec = args.format.codec();
         let plan = Plan {
             codec,
+            backend: args.way.backend,
             batch_len: batch_len(&codec, payload_len_max),
             ring_capacity: ring_capacity(payload_len_max),
             retry: args.peer.retry,

@@ -203,9 +203,9 @@ fn a_killed_receiver_is_accounted_for_over_tcp() {
 
 /// With `--retry` the rest goes to a new receiver, whole frames from its
 /// first byte on, though the old one was killed inside a frame.
-fn goes_on_after_a_kill(kind: &str) {
+fn goes_on_after_a_kill(kind: &str, backend: &str) {
     let log = the_log();
-    let mut pair = pair(kind, &["--retry"], Stdio::piped());
+    let mut pair = pair(kind, &["--retry", "--backend", backend], Stdio::piped());
     let mut stdin = pair.sender.child.stdin.take().unwrap();
     let stdout = pair.receiver.child.stdout.take().unwrap();
     let arrived = AtomicUsize::new(0);
@@ -244,10 +244,16 @@ fn goes_on_after_a_kill(kind: &str) {
 
 #[test]
 fn a_new_receiver_gets_the_rest_over_a_unix_socket() {
-    goes_on_after_a_kill("unix");
+    goes_on_after_a_kill("unix", "writev");
 }
 
 #[test]
 fn a_new_receiver_gets_the_rest_over_tcp() {
-    goes_on_after_a_kill("tcp");
+    goes_on_after_a_kill("tcp", "writev");
+}
+
+/// By io_uring where it can be had.
+#[test]
+fn a_new_receiver_gets_the_rest_by_a_ring() {
+    goes_on_after_a_kill("unix", "auto");
 }

@@ -253,6 +253,34 @@ fn lanes_are_added_and_refused() {
     assert!(!pump.is_finished());
 }
 
+/// Whoever keeps something beside each lane says which one a ring is given.
+#[test]
+fn a_lane_is_set_by_its_number() {
+    let mut rings: [Ring<64>; 4] = std::array::from_fn(|_| Ring::new());
+    let [mut first, mut second, third, fourth] = rings.each_mut().map(Ring::split);
+    let mut pump: Pump<_, _, 2> = Pump::new(Plain, [0; 64]);
+    // Not before there is one before it.
+    let consumer = pump.set_lane(1, first.1, 0).unwrap_err();
+    pump.set_lane(0, consumer, 0).unwrap();
+    pump.set_lane(1, second.1, 7).unwrap();
+    second.0.push(b"second").unwrap();
+    first.0.push(b"first").unwrap();
+    assert_eq!(pump.fill()[..], [b"secondfirst"], "with its priority");
+
+    // Not while something of it has not left, nor beyond the last.
+    drop((first.0, second.0));
+    let consumer = pump.set_lane(1, third.1, 0).unwrap_err();
+    assert_eq!(pump.wrote(11), Ok(2));
+    pump.set_lane(1, consumer, 0).unwrap();
+    let consumer = pump.set_lane(2, fourth.1, 0).unwrap_err();
+    pump.set_lane(0, consumer, 0).unwrap();
+    let (mut third, mut fourth) = (third.0, fourth.0);
+    third.push(b"third").unwrap();
+    fourth.push(b"fourth").unwrap();
+    assert_eq!(pump.fill()[..], [b"fourththird"]);
+    assert_eq!((pump.lane_ledger(0).delivered, pump.lane_ledger(1).delivered), (0, 0));
+}
+
 /// As those of several lanes, but that its ledger is the whole pump's.
 #[test]
 fn the_one_lane_of_a_pump() {

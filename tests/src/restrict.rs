@@ -15,7 +15,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_fi
 /// this thread and those that it starts:
 ///
 /// - `CALL=ERRNO`: a seccomp filter answers this number to a system call of
-///   io_uring: `setup`, `enter` or `register`
+///   io_uring: `setup`, `enter` or `register`; or to `openat2` or `pwritev2`
 /// - `memlock=BYTES`, `nofile=COUNT`, `nproc=COUNT`: limits; the last one, of
 ///   threads, does not bind root
 /// - `nobody`: root becomes a user without any rights
@@ -32,6 +32,8 @@ pub fn apply(words: &str) {
             "setup" => filter(425, value),
             "enter" => filter(426, value),
             "register" => filter(427, value),
+            "openat2" => filter(437, value),
+            "pwritev2" => filter(if ARCH == "x86_64" { 328 } else { 287 }, value),
             "memlock" => setrlimit(Resource::Memlock, limit).unwrap(),
             "nofile" => setrlimit(Resource::Nofile, limit).unwrap(),
             "nproc" => setrlimit(Resource::Nproc, limit).unwrap(),
@@ -41,7 +43,7 @@ pub fn apply(words: &str) {
     }
 }
 
-/// The calls have one number on every architecture.
+/// The calls of io_uring have one number on every architecture.
 fn filter(call: i64, errno: u64) {
     let errno = SeccompAction::Errno(u32::try_from(errno).unwrap());
     let rules = BTreeMap::from([(call, vec![])]);

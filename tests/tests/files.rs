@@ -17,8 +17,8 @@ use forebay_linux::{
     uring::{self, Feature, Way},
 };
 use forebay_std::file::{
-    Backend, Block, Completion, Config, Counts, Done, File, Lease, Operation, Rejected, Threads,
-    Ticket,
+    Backend, Block, Completion, Config, Counts, Done, File, Lease, Operation, Rejected, Tally,
+    Threads, Ticket,
 };
 use forebay_tests::files::{conforms, conforms_unbuffered, conforms_waiting};
 
@@ -170,12 +170,8 @@ impl Backend for Wrong {
         "wrong"
     }
 
-    fn depth(&self) -> usize {
-        self.inner.depth()
-    }
-
-    fn in_flight(&self) -> usize {
-        self.inner.in_flight()
+    fn tally(&self) -> &Tally {
+        self.inner.tally()
     }
 
     fn counts(&self) -> Counts {

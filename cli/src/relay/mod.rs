@@ -19,6 +19,7 @@ use crate::{
     peer::{Direction, PeerArgs, PeerError, Peers, Role},
     stdio::report,
     target::Target,
+    way::{Backend, BackendArgs},
 };
 
 /// Carries the frames of many device lines to one peer
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     once: bool,
 
     #[command(flatten)]
+    way: BackendArgs,
+
+    #[command(flatten)]
     peer: PeerArgs,
 
     #[command(flatten)]
@@ -66,7 +70,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    Peers::require(&args.to, &[("--listen", args.listen)])?;
+    let uring = args.way.backend == Backend::Uring;
+    Peers::require(&args.to, &[("--listen", args.listen), ("--backend uring", uring)])?;
     interrupt::watch()?;
     let role = if args.listen { Role::Listen } else { Role::Connect };
     let peers = Peers::new(args.to.clone(), Direction::Out, role, args.peer)?;
@@ -96,6 +101,7 @@ impl<'a> Relay<'a> {
         let codec = args.format.codec();
         let plan = Plan {
             codec,
+            backend: args.way.backend,
             batch_len: forebay::frame::Encode::frame_len_max(&codec, len_max) + READ_LEN,
             ring_capacity: ring_capacity(len_max),
             retry: args.peer.retry,

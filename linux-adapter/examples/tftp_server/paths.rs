@@ -1,5 +1,8 @@
 //! Names of clients as files below one directory, and below it only.
 
+#[path = "../shared/beneath.rs"]
+mod beneath;
+
 use std::{
     fs::File,
     io,
@@ -11,12 +14,13 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fstat, open, openat, openat2,
-        renameat_with, statat, unlinkat,
+        AtFlags, FileType, Mode, OFlags, RenameFlags, fstat, open, openat, renameat_with, statat,
+        unlinkat,
     },
     io::Errno,
 };
 
+use self::beneath::open_beneath;
 use super::packet::{Code, Refusal, refusal};
 
 /// The longest name of a file in a directory (`NAME_MAX`).
@@ -54,8 +58,7 @@ impl Root {
         // What is no file shall not make anybody wait (fifo(7)).
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let path = [parent, leaf].concat();
-        let file =
-            openat2(&self.directory, &path[..], flags, Mode::empty(), BENEATH).map_err(refused)?;
+        let file = open_beneath(&self.directory, &path, flags).map_err(refused)?;
         let stat = fstat(&file).map_err(refused)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(refusal(Code::AccessViolation, "it is no file"));
@@ -69,10 +72,9 @@ impl Root {
             return Err(refusal(Code::AccessViolation, "nothing is written here"));
         }
         let (parent, leaf) = split(name)?;
-        let parent = if parent.is_empty() { b"." } else { parent };
+        let parent = parent.strip_suffix(b"/").unwrap_or(b".");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory =
-            openat2(&self.directory, parent, flags, Mode::empty(), BENEATH).map_err(refused)?;
+        let directory = open_beneath(&self.directory, parent, flags).map_err(refused)?;
         match statat(&directory, leaf, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) if self.writes == Writes::New => return Err(exists()),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
@@ -105,9 +107,6 @@ impl Root {
         }
     }
 }
-
-/// No symbolic link and no `..` leads out of the directory (openat2(2)).
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
 /// A file that is being written. Unless it is kept, it goes.
 #[derive(Debug)]

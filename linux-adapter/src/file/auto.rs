@@ -7,7 +7,7 @@ use std::{
 };
 
 use forebay_std::file::{
-    self, Backend, BadConfig, Block, Completion, Config, Counts, Operation, Rejected, Threads,
+    self, Backend, BadConfig, Block, Completion, Config, Operation, Rejected, Tally, Threads,
     Ticket, Why,
 };
 
@@ -193,24 +193,10 @@ impl Backend for Auto {
         }
     }
 
-    fn depth(&self) -> usize {
+    fn tally(&self) -> &Tally {
         match &self.0 {
-            Kind::Uring(uring) => uring.depth(),
-            Kind::Threads(threads, _) => threads.depth(),
-        }
-    }
-
-    fn in_flight(&self) -> usize {
-        match &self.0 {
-            Kind::Uring(uring) => uring.in_flight(),
-            Kind::Threads(threads, _) => threads.in_flight(),
-        }
-    }
-
-    fn counts(&self) -> Counts {
-        match &self.0 {
-            Kind::Uring(uring) => uring.counts(),
-            Kind::Threads(threads, _) => threads.counts(),
+            Kind::Uring(uring) => uring.tally(),
+            Kind::Threads(threads, _) => threads.tally(),
         }
     }
 

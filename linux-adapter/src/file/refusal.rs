@@ -9,8 +9,9 @@ use crate::{
     uring::SetupError,
 };
 
-/// The first kernel with io_uring.
-const FIRST: Kernel = Kernel { major: 5, minor: 1 };
+/// The first kernel whose io_uring has plain reads and writes, without which it
+/// is of no use here.
+const FIRST: Kernel = Kernel { major: 5, minor: 6 };
 
 /// Why there is no io_uring for a file backend.
 ///
@@ -20,7 +21,8 @@ const FIRST: Kernel = Kernel { major: 5, minor: 1 };
 pub enum Refusal {
     /// It is not wanted ([`enabled`](forebay_std::file::Config::enabled)).
     NotEnabled,
-    /// The kernel is older than io_uring (`ENOSYS`).
+    /// The kernel is older than Linux 5.6, whose io_uring has the operations that
+    /// are used here (`ENOSYS`).
     OldKernel(Kernel),
     /// The kernel would have it, but says that it does not (`ENOSYS`): a
     /// filter says so, or it was built without.
@@ -80,7 +82,9 @@ impl Refusal {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NotEnabled => "enable it in the configuration",
-            Self::OldKernel(_) => "Linux 5.1 has io_uring, 6.1 all that is used here",
+            Self::OldKernel(_) => {
+                "Linux 5.6 has the io_uring that is needed here, 6.1 nearly all of it"
+            }
             Self::Hidden { seccomp: true } => {
                 "let the container's seccomp profile allow io_uring_setup, io_uring_enter and io_uring_register"
             }
@@ -108,7 +112,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotEnabled => f.write_str("it is not enabled"),
-            Self::OldKernel(kernel) => write!(f, "Linux {kernel} is older than io_uring (ENOSYS)"),
+            Self::OldKernel(kernel) => {
+                write!(f, "Linux {kernel} is older than 5.6 and its io_uring (ENOSYS)")
+            }
             Self::Hidden { seccomp: true } => {
                 f.write_str("a seccomp filter hides io_uring (ENOSYS)")
             }
@@ -166,12 +172,12 @@ mod tests {
         };
         let filtered = Machine { seccomp: Some(Seccomp::Filter), ..machine };
         let old =
-            Machine { kernel: Kernel { major: 5, minor: 0 }, io_uring_disabled: None, ..machine };
+            Machine { kernel: Kernel { major: 5, minor: 5 }, io_uring_disabled: None, ..machine };
         let disabled = |level| Machine { io_uring_disabled: Some(level), ..machine };
         let cases = [
             (Errno::NOSYS, machine, "this kernel was built without io_uring (ENOSYS)"),
             (Errno::NOSYS, filtered, "a seccomp filter hides io_uring (ENOSYS)"),
-            (Errno::NOSYS, old, "Linux 5.0 is older than io_uring (ENOSYS)"),
+            (Errno::NOSYS, old, "Linux 5.5 is older than 5.6 and its io_uring (ENOSYS)"),
             (Errno::PERM, machine, "a security module forbids io_uring (EPERM)"),
             (Errno::PERM, old, "a security module forbids io_uring (EPERM)"),
             (Errno::ACCESS, filtered, "a seccomp filter forbids io_uring (EPERM)"),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use forebay_std::file::{
-    Backend, Block, Completion, Config, Counts, Done, Operation, Options, Rejected, Ticket, Why,
+    Backend, Block, Completion, Config, Done, Operation, Options, Rejected, Tally, Ticket, Why,
 };
 use rustix::{fs::OFlags, io::Errno};
 
@@ -52,12 +52,9 @@ const SQPOLL_IDLE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Uring {
     context: Context,
-    depth: usize,
-    in_flight: usize,
-    next: u64,
+    tally: Tally,
     under_way: HashMap<uring::Ticket, Entry>,
     over: VecDeque<Finished>,
-    counts: Counts,
 }
 
 /// What is to be known when an operation is over.
@@ -112,12 +109,9 @@ impl Uring {
         let context = Context::new(config)?;
         Ok(Self {
             context,
-            depth: config.queue_depth as usize,
-            in_flight: 0,
-            next: 0,
+            tally: Tally::new(config.queue_depth as usize),
             under_way: HashMap::new(),
             over: VecDeque::new(),
-            counts: Counts::default(),
         })
     }
 
@@ -229,7 +223,7 @@ impl Uring {
             uring::Why::TooLong { len, buffer_len } => {
                 Why::Range { start: 0, end: len, len: buffer_len }
             }
-            _ => Why::Full { depth: self.depth },
+            _ => Why::Full { depth: self.tally.depth() },
         }
     }
 
@@ -261,16 +255,8 @@ impl Backend for Uring {
         "io_uring"
     }
 
-    fn depth(&self) -> usize {
-        self.depth
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    fn counts(&self) -> Counts {
-        self.counts
+    fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     fn attach(&mut self, file: fs::File) -> io::Result<File> {
@@ -285,31 +271,24 @@ impl Backend for Uring {
         &mut self,
         operation: Operation<File, Lease>,
     ) -> Result<Ticket, Rejected<File, Lease>> {
-        let checked = match operation.check_range() {
-            Ok(()) if self.in_flight == self.depth => Err(Why::Full { depth: self.depth }),
-            checked => checked,
-        };
         let range = match &operation {
             Operation::Read { range, .. } | Operation::Write { range, .. } => range.clone(),
             _ => 0..0,
         };
-        let ticket = Ticket::new(self.next);
-        let begun = match checked {
-            Ok(()) => self.begin(ticket, operation),
+        let begun = match self.tally.ticket(&operation) {
+            Ok(ticket) => self.begin(ticket, operation).map(|under_way| (ticket, under_way)),
             Err(why) => Err((operation, why)),
         };
         match begun {
-            Ok(under_way) => {
+            Ok((ticket, under_way)) => {
                 if let Some(under_way) = under_way {
                     self.under_way.insert(under_way, Entry { ticket, range, cancelled: false });
                 }
-                self.next += 1;
-                self.in_flight += 1;
-                self.counts.submitted += 1;
+                self.tally.submitted();
                 Ok(ticket)
             }
             Err((operation, why)) => {
-                self.counts.rejected += 1;
+                self.tally.rejected();
                 Err(Rejected { operation, why })
             }
         }
@@ -331,7 +310,7 @@ impl Backend for Uring {
             if let Some(finished) = self.over.pop_front() {
                 break finished;
             }
-            if self.in_flight == 0 {
+            if self.tally.in_flight() == 0 {
                 return Ok(None);
             }
             let completion = match block {
@@ -356,8 +335,7 @@ impl Backend for Uring {
                 None => return Ok(None),
             }
         };
-        self.in_flight -= 1;
-        self.counts.reap(&finished.completion.result, finished.asked);
+        self.tally.reaped(&finished.completion.result, finished.asked);
         Ok(Some(finished.completion))
     }
 }

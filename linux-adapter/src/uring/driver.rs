@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 use std::{
+    collections::VecDeque,
     mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::{
@@ -36,6 +37,7 @@ use super::{
     arena::{Arena, Lease},
     kernel::{Kernel, Register},
     op::{self, Bytes},
+    queue::Completion,
     ring::{Ring, RingCounts},
     scratch::Scratch,
     slots::{Event, Kind, Slots, Ticket},
@@ -90,8 +92,12 @@ pub(crate) struct Driver<K: Kernel> {
     table: Option<Table>,
     counts: DriverCounts,
     cancels: u32,
+    /// Completions that the kernel will not give, see `end_cut_chain`.
+    cut: VecDeque<Completion>,
     closed: bool,
     close_within: Duration,
+    /// The process that made it.
+    process: u32,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -111,8 +117,10 @@ impl<K: Kernel> Driver<K> {
             table: None,
             counts: DriverCounts::default(),
             cancels: 0,
+            cut: VecDeque::new(),
             closed: false,
             close_within,
+            process: std::process::id(),
         })
     }
 
@@ -205,7 +213,7 @@ impl<K: Kernel> Driver<K> {
         let mut left = N;
         Ok(requests.map(|request| {
             left -= 1;
-            self.push(request, left > 0)
+            self.push(request, left + 1 < N, left > 0)
         }))
     }
 
@@ -216,13 +224,13 @@ impl<K: Kernel> Driver<K> {
 
     /// Puts one request into a slot and its entry into the queue; both have
     /// room.
-    fn push(&mut self, request: Request, link: bool) -> Ticket {
+    fn push(&mut self, request: Request, behind: bool, link: bool) -> Ticket {
         let ticket = self.slots.next().expect("a free slot");
         let mut entry = self.entry(&request, ticket);
         if link {
             entry = op::linked(entry);
         }
-        let inserted = self.slots.insert(request);
+        let inserted = self.slots.insert(request, behind);
         debug_assert_eq!(inserted.ok(), Some(ticket));
         // SAFETY: HELD: the slot owns the lease and the file until the
         // completion of this ticket; the scratch is the slot's, too. Neither is
@@ -298,6 +306,22 @@ impl<K: Kernel> Driver<K> {
     fn note_submitted(&mut self) {
         let pending = self.ring.queues().pending() as usize;
         self.slots.submitted(self.slots.queued().saturating_sub(pending));
+        if !self.ring.has(IoringSetupFlags::SQPOLL) {
+            self.end_cut_chain();
+        }
+    }
+
+    /// A call that takes the front of a chain alone, for want of memory, ends
+    /// the chain (`io_submit_sqes` of the kernel): the rest would not wait for
+    /// the front any more. So it is taken back, and over as if the front had
+    /// failed.
+    fn end_cut_chain(&mut self) {
+        while let Some(ticket) = self.slots.cut() {
+            self.ring.queues().withdraw_oldest();
+            let user_data = ticket.user_data(Kind::Operation);
+            let result = -Errno::CANCELED.raw_os_error();
+            self.cut.push_back(Completion { user_data, result, flags: 0 });
+        }
     }
 
     /// Gives the kernel all that is queued.
@@ -317,7 +341,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Completions that are there already.
     pub(crate) fn ready(&mut self) -> bool {
-        self.ring.queues().ready() > 0
+        self.ring.queues().ready() > 0 || !self.cut.is_empty()
     }
 
     /// Whether a call that does not wait may find completions.
@@ -326,7 +350,8 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Takes the completions that are there: calls `over` with the ticket and
-    /// the waker of each operation that somebody waits for.
+    /// the waker of each operation that somebody waits for. How many operations
+    /// have ended.
     pub(crate) fn reap(&mut self, over: impl FnMut(Ticket, Option<Waker>)) -> usize {
         self.reap_all(over, drop)
     }
@@ -339,16 +364,19 @@ impl<K: Kernel> Driver<K> {
     ) -> usize {
         let mut count = 0;
         // Also those that a full queue has held back.
-        while let Some(completion) = self.ring.pop() {
-            count += 1;
+        while let Some(completion) = self.cut.pop_front().or_else(|| self.ring.pop()) {
             let flags = IoringCqeFlags::from_bits_retain(completion.flags);
             let more = flags.contains(IoringCqeFlags::MORE);
             match self.slots.complete(completion.user_data, completion.result, more) {
                 Event::Done(ticket, waker) => {
                     self.counts.completions += 1;
+                    count += 1;
                     over(ticket, waker);
                 }
-                Event::Orphan(request, result) => buried(self.bury(request, result)),
+                Event::Orphan(request, result) => {
+                    count += 1;
+                    buried(self.bury(request, result));
+                }
                 Event::Cancel => self.cancels = self.cancels.saturating_sub(1),
                 Event::More => {}
                 Event::Stray => self.counts.stray += 1,
@@ -390,7 +418,7 @@ impl<K: Kernel> Driver<K> {
     /// `ECANCELED` or as if nothing had been asked.
     pub(crate) fn cancel(&mut self, ticket: Ticket) -> bool {
         // So many completions have room, see `Real::new`.
-        if self.cancels >= self.slots.len() || !self.make_room(1) {
+        if self.is_copy() || self.cancels >= self.slots.len() || !self.make_room(1) {
             return false;
         }
         let entry = op::cancel(ticket.user_data(Kind::Operation), ticket.user_data(Kind::Cancel));
@@ -401,10 +429,20 @@ impl<K: Kernel> Driver<K> {
         true
     }
 
+    /// Whether this is the copy that a fork has made, in the child. The ring is
+    /// the parent's, and so are the operations; what they move goes to the
+    /// parent's memory.
+    fn is_copy(&self) -> bool {
+        self.process != std::process::id()
+    }
+
     /// Asks the kernel for the end of all operations, without waiting for it;
     /// how many are under way still. What is over and not taken is dropped.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code))]
     pub(crate) fn end(&mut self) -> usize {
+        if self.is_copy() {
+            return 0;
+        }
         self.withdraw();
         self.cancel_all();
         // An error shows at the next call.
@@ -416,14 +454,14 @@ impl<K: Kernel> Driver<K> {
 
     /// Ends all operations; how many had to be leaked.
     pub(crate) fn close(&mut self, within: Duration) -> u64 {
-        if mem::replace(&mut self.closed, true) {
+        if mem::replace(&mut self.closed, true) || self.is_copy() {
             return 0;
         }
-        let deadline = Instant::now() + within;
+        let begin = Instant::now();
         self.withdraw();
         loop {
             self.reap(|_, _| {});
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = within.saturating_sub(begin.elapsed());
             if self.under_way() == 0 || left.is_zero() {
                 break;
             }
@@ -514,9 +552,22 @@ impl<K: Kernel> Driver<K> {
     }
 }
 
+/// Frees nothing that the kernel may still use, also when it unwinds: a waker
+/// that is dropped may panic.
 impl<K: Kernel> Drop for Driver<K> {
     fn drop(&mut self) {
-        self.close(self.close_within);
+        struct Leak<'d, K: Kernel>(&'d mut Driver<K>);
+
+        impl<K: Kernel> Drop for Leak<'_, K> {
+            fn drop(&mut self) {
+                if self.0.under_way() > 0 && !self.0.is_copy() {
+                    self.0.leak();
+                }
+            }
+        }
+
+        let driver = Leak(self);
+        driver.0.close(driver.0.close_within);
     }
 }
 

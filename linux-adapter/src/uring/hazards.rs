@@ -328,3 +328,79 @@ fn the_kernel_has_limits_of_its_own() {
         }
     }
 }
+
+/// A driver with a read under way that ends when something is written.
+fn endless(config: &Config) -> Option<(Driver<Real>, Ticket, std::io::PipeWriter, Arc<Arena>)> {
+    let arena = Arc::new(Arena::new(1, 4096, None).unwrap());
+    let mut driver = driver(config, &arena)?;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = File::from(std::os::fd::OwnedFd::from(reader));
+    let [ticket] = driver.start([read(&pipe, arena.lease().unwrap(), 9, u64::MAX)]).unwrap();
+    driver.submit().unwrap();
+    Some((driver, ticket, writer, arena))
+}
+
+/// A time that the clock does not reach is one without end.
+#[test]
+fn a_close_that_may_take_for_ever_ends_all() {
+    let config = Config::new().close_within(Duration::MAX);
+    let Some((driver, _, _writer, arena)) = endless(&config) else { return };
+    drop(driver);
+    assert_eq!(arena.free(), 1);
+}
+
+/// The state of a thread, `proc_pid_stat(5)`.
+fn state(thread: rustix::thread::Pid) -> char {
+    let path = format!("/proc/self/task/{}/stat", thread.as_raw_nonzero());
+    let stat = fs::read_to_string(path).unwrap();
+    stat.rsplit_once(')').unwrap().1.trim().chars().next().unwrap()
+}
+
+/// The kernel adds the time to its clock's, which must not run over.
+#[test]
+fn a_wait_of_any_length_waits() {
+    let Some((mut driver, ticket, mut writer, _arena)) = endless(&Config::new()) else { return };
+    let this = rustix::thread::gettid();
+    let over = Arc::new(AtomicU32::new(0));
+    let told = Arc::clone(&over);
+    let other = std::thread::spawn(move || {
+        while state(this) != 'S' && told.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        writer.write_all(b"late").unwrap();
+    });
+    driver.enter(1, Some(Duration::MAX)).unwrap();
+    over.store(1, Ordering::Relaxed);
+    driver.reap(|_, _| {});
+    let done = driver.take(ticket);
+    other.join().unwrap();
+    assert_eq!(done.expect("the wait has ended too early").result, Ok(4));
+}
+
+/// A child has a copy of the memory, and the same ring.
+#[test]
+#[allow(unsafe_code)]
+fn the_end_of_a_forked_copy_ends_nothing_here() {
+    use std::os::unix::process::CommandExt;
+    for single_issuer in [true, false] {
+        let mut config = Config::new();
+        config.single_issuer = single_issuer;
+        let Some((mut driver, ticket, mut writer, _arena)) = endless(&config) else { return };
+        let copy = (&raw mut driver).expose_provenance();
+        let mut child = std::process::Command::new("true");
+        let end = move || {
+            let copy = std::ptr::with_exposed_provenance_mut::<Driver<Real>>(copy);
+            // SAFETY: in the child it is a copy that nobody else uses.
+            unsafe { (*copy).cancel(ticket) };
+            // SAFETY: as above, and the child becomes another program.
+            unsafe { copy.drop_in_place() };
+            Ok(())
+        };
+        // SAFETY: the closure frees memory, which the C library allows behind
+        // its own `fork`.
+        unsafe { child.pre_exec(end) };
+        assert!(child.status().unwrap().success());
+        writer.write_all(b"still").unwrap();
+        assert_eq!(complete(&mut driver, ticket).1, Ok(5), "single issuer: {single_issuer}");
+    }
+}

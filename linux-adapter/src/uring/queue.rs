@@ -166,6 +166,28 @@ impl Queues {
         count
     }
 
+    /// Takes back the oldest entry that the kernel has not taken; the others
+    /// move up. Only where no thread of the kernel looks at the queue by
+    /// itself.
+    pub(crate) fn withdraw_oldest(&mut self) {
+        let count = self.pending();
+        assert!(count > 0, "an empty queue");
+        let place = |at: u32| {
+            let index = at & (self.sq_len - 1);
+            // SAFETY: MAPPED; the index is below `sq_len`.
+            unsafe { self.sq_entries.add(index as usize) }
+        };
+        let first = self.tail.wrapping_sub(count);
+        for at in 1..count {
+            // SAFETY: MAPPED; this side's, as the kernel has not taken it.
+            let entry = unsafe { place(first.wrapping_add(at)).read() };
+            // SAFETY: MAPPED; as above, the one before it.
+            unsafe { place(first.wrapping_add(at - 1)).write(entry) };
+        }
+        self.tail = self.tail.wrapping_sub(1);
+        self.publish();
+    }
+
     /// The kernel's flags. After [`publish`](Queues::publish), whether its
     /// polling thread sleeps.
     pub(crate) fn flags_after_publish(&self) -> IoringSqFlags {

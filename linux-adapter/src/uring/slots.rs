@@ -100,6 +100,15 @@ struct Slot<T> {
     waker: Option<Waker>,
 }
 
+/// An entry in the submission queue.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    /// `None` for one without a slot.
+    slot: Option<u16>,
+    /// Whether it is linked to the one before it.
+    behind: bool,
+}
+
 /// What a completion meant.
 #[derive(Debug)]
 pub(crate) enum Event<T> {
@@ -120,9 +129,8 @@ pub(crate) enum Event<T> {
 pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u16>,
-    /// Entries pushed and not known to be taken by the kernel, oldest first;
-    /// `None` for one without a slot.
-    queued: VecDeque<Option<u16>>,
+    /// Entries pushed and not known to be taken by the kernel, oldest first.
+    queued: VecDeque<Queued>,
     /// Slots that are neither free nor done.
     under_way: usize,
 }
@@ -166,14 +174,15 @@ impl<T> Slots<T> {
         Some(Ticket { index, generation: slot.generation })
     }
 
-    /// Takes a slot for `held`, whose entry is about to be pushed.
-    pub(crate) fn insert(&mut self, held: T) -> Result<Ticket, T> {
+    /// Takes a slot for `held`, whose entry is about to be pushed; it may be
+    /// linked to the entry before it.
+    pub(crate) fn insert(&mut self, held: T, behind: bool) -> Result<Ticket, T> {
         let Some(index) = self.free.pop() else { return Err(held) };
         let Some(slot) = self.slots.get_mut(usize::from(index)) else { return Err(held) };
         slot.state = State::Queued;
         slot.held = Some(held);
         let ticket = Ticket { index, generation: slot.generation };
-        self.queued.push_back(Some(index));
+        self.queued.push_back(Queued { slot: Some(index), behind });
         self.under_way += 1;
         Ok(ticket)
     }
@@ -189,12 +198,13 @@ impl<T> Slots<T> {
 
     /// Notes an entry that has no slot.
     pub(crate) fn queue_without_slot(&mut self) {
-        self.queued.push_back(None);
+        self.queued.push_back(Queued { slot: None, behind: false });
     }
 
     /// The kernel has taken the `count` oldest entries.
     pub(crate) fn submitted(&mut self, count: usize) {
-        for index in self.queued.drain(..count.min(self.queued.len())).flatten() {
+        for entry in self.queued.drain(..count.min(self.queued.len())) {
+            let Some(index) = entry.slot else { continue };
             if let Some(slot) = self.slots.get_mut(usize::from(index))
                 && slot.state == State::Queued
             {
@@ -203,13 +213,24 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The oldest entry, if the kernel has taken that to which it is linked
+    /// and not it: then it is taken out of the queue here, too.
+    pub(crate) fn cut(&mut self) -> Option<Ticket> {
+        let Queued { slot: Some(index), behind: true } = *self.queued.front()? else {
+            return None;
+        };
+        self.submitted(1);
+        let generation = self.slots.get(usize::from(index))?.generation;
+        Some(Ticket { index, generation })
+    }
+
     /// The `count` newest entries have been taken back before the kernel saw
     /// them; calls `over` with what their completions would have been, had the
     /// kernel answered `result`.
     pub(crate) fn withdrawn(&mut self, count: usize, result: i32, mut over: impl FnMut(Event<T>)) {
         for _ in 0..count {
             let Some(entry) = self.queued.pop_back() else { return };
-            over(match entry {
+            over(match entry.slot {
                 Some(index) => self.finish(usize::from(index), result),
                 None => Event::Cancel,
             });
@@ -352,8 +373,8 @@ impl<T> Slots<T> {
         for slot in &self.slots {
             assert_eq!(slot.held.is_some(), slot.state != State::Free, "HELD");
         }
-        for index in self.queued.iter().flatten() {
-            let state = self.slots[usize::from(*index)].state;
+        for index in self.queued.iter().filter_map(|entry| entry.slot) {
+            let state = self.slots[usize::from(index)].state;
             assert!(matches!(state, State::Queued | State::Orphan), "{state:?} in the queue");
         }
     }

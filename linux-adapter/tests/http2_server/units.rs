@@ -217,14 +217,14 @@ mod files {
     use std::{
         fs::{self, File},
         io::Read,
-        os::unix::fs::symlink,
+        os::{fd::OwnedFd, unix::fs::symlink},
     };
 
     use rustix::{fs::OFlags, io::Errno};
 
     use super::super::{
         common::Scratch,
-        server::files::{Root, relative},
+        server::files::{beneath::open_by_steps, relative},
     };
 
     /// The way without `openat2(2)`, which follows no link at all.
@@ -237,8 +237,9 @@ mod files {
         symlink("folder", path.join("link")).unwrap();
         symlink("/etc", path.join("outside")).unwrap();
         symlink("file", path.join("folder/link")).unwrap();
-        let root = Root::open(&path).unwrap();
-        let open = |name: &[u8]| root.resolve_by_steps(name, OFlags::RDONLY | OFlags::CLOEXEC);
+        let root = OwnedFd::from(File::open(&path).unwrap());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let open = |name: &[u8]| open_by_steps(&root, name, flags);
         let mut text = String::new();
         File::from(open(b"folder/file").unwrap()).read_to_string(&mut text).unwrap();
         assert_eq!(text, "inside");

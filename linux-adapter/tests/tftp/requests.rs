@@ -121,6 +121,34 @@ fn nothing_outside_the_directory_is_touched() {
     assert_eq!(served.names(), ["far-out", "fifo", "in", "inside", "out", "up"]);
 }
 
+/// Where a filter forbids `openat2(2)`, or a kernel has none, no link is
+/// followed; files are served and written all the same.
+#[test]
+fn nothing_outside_the_directory_is_touched_without_openat2() {
+    for words in ["openat2=1", "openat2=38"] {
+        let served = Served::restricted(words, |config| config.writes = Writes::Any);
+        fs::write(served.beside("secret"), "secret").unwrap();
+        fs::create_dir(served.root("inside")).unwrap();
+        served.put("inside/file", b"served");
+        symlink("../secret", served.root("out")).unwrap();
+        symlink("..", served.root("up")).unwrap();
+        assert_eq!(get(&served, "inside/file").unwrap(), b"served");
+        put(&served, "inside/new", b"written").unwrap();
+        put(&served, "new", b"written").unwrap();
+        for new in ["new", "inside/new"] {
+            assert_eq!(fs::read(served.root(new)).unwrap(), b"written");
+        }
+        for name in ["out", "up/secret", "up/root/new", "../secret", "/etc/passwd", "inside"] {
+            let refused = get(&served, name).unwrap_err();
+            assert!([1, 2].contains(&refused.code), "read {name}: {}", refused.text);
+            let refused = put(&served, name, b"overwritten").unwrap_err();
+            assert!([1, 2].contains(&refused.code), "write {name}: {}", refused.text);
+        }
+        assert_eq!(fs::read(served.beside("secret")).unwrap(), b"secret");
+        assert_eq!(served.names(), ["inside", "new", "out", "up"]);
+    }
+}
+
 #[test]
 fn writes_are_accepted_as_configured() {
     for (writes, new, old) in [

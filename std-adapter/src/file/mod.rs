@@ -28,6 +28,7 @@ mod config;
 mod operation;
 mod pool;
 mod positioned;
+mod tally;
 mod threads;
 
 use std::{fmt::Debug, fs, io, ops::DerefMut, time::Instant};
@@ -35,6 +36,7 @@ use std::{fmt::Debug, fs, io, ops::DerefMut, time::Instant};
 pub use config::{ALIGN, BadConfig, Config};
 pub use operation::{Completion, Done, Operation, Options, Rejected, Ticket, Why};
 pub use pool::Lease;
+pub use tally::Tally;
 pub use threads::{File, THREADS_MAX, Threads};
 
 /// How long [`Backend::reap`] waits.
@@ -68,9 +70,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts an operation that was reaped, for who implements a backend; it
-    /// asked for `asked` bytes.
-    pub fn reap<F>(&mut self, result: &io::Result<Done<F>>, asked: usize) {
+    /// Counts an operation that was reaped, which asked for `asked` bytes.
+    fn reap<F>(&mut self, result: &io::Result<Done<F>>, asked: usize) {
         self.reaped += 1;
         match result {
             Err(_) => self.failed += 1,
@@ -104,14 +105,23 @@ pub trait Backend {
     /// What it is, in a word.
     fn name(&self) -> &'static str;
 
+    /// What it keeps of its operations.
+    fn tally(&self) -> &Tally;
+
     /// The most operations that may be submitted and not reaped.
-    fn depth(&self) -> usize;
+    fn depth(&self) -> usize {
+        self.tally().depth()
+    }
 
     /// How many are submitted and not reaped.
-    fn in_flight(&self) -> usize;
+    fn in_flight(&self) -> usize {
+        self.tally().in_flight()
+    }
 
     /// What it has done so far.
-    fn counts(&self) -> Counts;
+    fn counts(&self) -> Counts {
+        self.tally().counts()
+    }
 
     /// Takes a file that is open already.
     ///

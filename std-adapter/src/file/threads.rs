@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Backend, BadConfig, Block, Completion, Config, Counts, Done, Lease, Operation, Rejected,
-    Ticket, Why, pool::Pool, positioned,
+    Backend, BadConfig, Block, Completion, Config, Done, Lease, Operation, Rejected, Tally, Ticket,
+    pool::Pool, positioned,
 };
 use crate::write::uninterrupted;
 
@@ -64,19 +64,16 @@ impl Deref for File {
 /// One lock guards the queue of what is to be done and the queue of what has
 /// been; a thread takes it twice for each operation, the caller once for each
 /// batch of completions. Invariant: an operation is in exactly one place, the
-/// first queue, a thread's hands, the second queue, or `ready`; and `in_flight`
+/// first queue, a thread's hands, the second queue, or `ready`; and `tally`
 /// counts all of them.
 pub struct Threads {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
     workers: Vec<JoinHandle<()>>,
     workers_max: usize,
-    depth: usize,
-    in_flight: usize,
-    next: u64,
+    tally: Tally,
     /// Completions that were taken together, the rest of them.
     ready: VecDeque<Finished>,
-    counts: Counts,
 }
 
 /// What is called after each completion, to wake who reaps.
@@ -122,11 +119,8 @@ impl Threads {
             pool: Pool::new(config.buffer_count(), config.buffer_len),
             workers: Vec::new(),
             workers_max: THREADS_MAX,
-            depth: config.queue_depth,
-            in_flight: 0,
-            next: 0,
+            tally: Tally::new(config.queue_depth),
             ready: VecDeque::new(),
-            counts: Counts::default(),
         })
     }
 
@@ -180,16 +174,8 @@ impl Backend for Threads {
         "threads"
     }
 
-    fn depth(&self) -> usize {
-        self.depth
-    }
-
-    fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
-    fn counts(&self) -> Counts {
-        self.counts
+    fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     fn attach(&mut self, file: fs::File) -> io::Result<File> {
@@ -204,18 +190,14 @@ impl Backend for Threads {
         &mut self,
         operation: Operation<File, Lease>,
     ) -> Result<Ticket, Rejected<File, Lease>> {
-        let why = match operation.check_range() {
-            Ok(()) if self.in_flight == self.depth => Some(Why::Full { depth: self.depth }),
-            checked => checked.err(),
+        let ticket = match self.tally.ticket(&operation) {
+            Ok(ticket) => ticket,
+            Err(why) => {
+                self.tally.rejected();
+                return Err(Rejected { operation, why });
+            }
         };
-        if let Some(why) = why {
-            self.counts.rejected += 1;
-            return Err(Rejected { operation, why });
-        }
-        let ticket = Ticket::new(self.next);
-        self.next += 1;
-        self.in_flight += 1;
-        self.counts.submitted += 1;
+        self.tally.submitted();
         let mut state = self.shared.state();
         state.queue.push_back((ticket, operation));
         let (queued, idle) = (state.queue.len(), state.idle);
@@ -243,7 +225,7 @@ impl Backend for Threads {
     }
 
     fn reap(&mut self, block: Block) -> io::Result<Option<Completion<File, Lease>>> {
-        if self.in_flight == 0 {
+        if self.tally.in_flight() == 0 {
             return Ok(None);
         }
         if self.ready.is_empty() {
@@ -251,8 +233,7 @@ impl Backend for Threads {
             mem::swap(&mut self.ready, &mut state.finished);
         }
         let Some(Finished { completion, asked }) = self.ready.pop_front() else { return Ok(None) };
-        self.in_flight -= 1;
-        self.counts.reap(&completion.result, asked);
+        self.tally.reaped(&completion.result, asked);
         Ok(Some(completion))
     }
 }
@@ -336,9 +317,7 @@ impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Threads")
             .field("threads", &self.workers.len())
-            .field("depth", &self.depth)
-            .field("in_flight", &self.in_flight)
-            .field("counts", &self.counts)
+            .field("tally", &self.tally)
             .finish_non_exhaustive()
     }
 }

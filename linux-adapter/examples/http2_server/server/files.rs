@@ -1,5 +1,8 @@
 //! Files under one directory, and none outside of it.
 
+#[path = "../../shared/beneath.rs"]
+pub(crate) mod beneath;
+
 use std::{
     fs::File,
     io,
@@ -8,9 +11,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2},
+    fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
 };
+
+use self::beneath::open_beneath;
 
 /// The directory that is served.
 pub(crate) struct Root {
@@ -47,7 +52,9 @@ impl Root {
     /// What this process or this machine has no more of, for now.
     pub(crate) fn file(&self, path: &[u8]) -> io::Result<Option<Opened>> {
         let Some(name) = relative(path) else { return Ok(None) };
-        let file = match self.resolve(&name) {
+        // A FIFO without a writer must not block.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match open_beneath(&self.directory, &name, flags) {
             Ok(file) => File::from(file),
             Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(error.into()),
             Err(_) => return Ok(None),
@@ -57,37 +64,6 @@ impl Root {
             return Ok(None);
         }
         Ok(Some(Opened { file, len: u64::try_from(stat.st_size).unwrap_or(0) }))
-    }
-
-    /// Lets the kernel keep the whole way, symbolic links and all, beneath the
-    /// directory (`openat2(2)`). Where there is no such call, no link is
-    /// followed at all.
-    fn resolve(&self, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-        // A FIFO without a writer must not block.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        match openat2(&self.directory, name, flags, Mode::empty(), beneath) {
-            Err(Errno::NOSYS | Errno::PERM) => self.resolve_by_steps(name, flags),
-            result => result,
-        }
-    }
-
-    pub(crate) fn resolve_by_steps(
-        &self,
-        name: &[u8],
-        flags: OFlags,
-    ) -> rustix::io::Result<OwnedFd> {
-        let mut parts = name.split(|&byte| byte == b'/').peekable();
-        let mut directory = None;
-        while let Some(part) = parts.next() {
-            let from = directory.as_ref().unwrap_or(&self.directory);
-            if parts.peek().is_none() {
-                return openat(from, part, flags | OFlags::NOFOLLOW, Mode::empty());
-            }
-            let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            directory = Some(openat(from, part, step, Mode::empty())?);
-        }
-        Err(Errno::NOENT)
     }
 }
 

@@ -51,6 +51,7 @@ impl Context {
             return Err(wrong);
         }
         if self.by_plain_calls() {
+            self.has_room()?;
             let result = match options.open(&path) {
                 Ok(fd) => fd.into_raw_fd(),
                 Err(errno) => negative(errno),
@@ -67,6 +68,7 @@ impl Context {
     /// [`Why`] not.
     pub fn status(&mut self, file: &File) -> Result<Ticket, Why> {
         if self.by_plain_calls() {
+            self.has_room()?;
             let status = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
             let result = status.as_ref().map_or_else(|errno| negative(*errno), |_| 0);
             let known = status.ok().map(Box::new);
@@ -84,6 +86,7 @@ impl Context {
     pub fn sync(&mut self, file: &File, data_only: bool) -> Result<Ticket, Why> {
         let request = Request::Sync { file: file.clone(), data_only };
         if self.driver.has(IoringSetupFlags::IOPOLL) {
+            self.has_room()?;
             let result = if data_only { fdatasync(file) } else { fsync(file) };
             return self.done(request, result.map_or_else(negative, |()| 0));
         }

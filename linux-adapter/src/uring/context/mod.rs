@@ -65,7 +65,8 @@ use super::{
 /// What is submitted need not be complete to be dropped: dropping the context
 /// cancels what is under way and waits for the kernel to let go of it, at most
 /// [`Config::close_within`]. What then still is not over is leaked and counted,
-/// see [`leaked`](super::leaked).
+/// see [`leaked`](super::leaked). The copy that a forked child has of it ends
+/// nothing: the ring and its operations stay the parent's.
 #[derive(Debug)]
 pub struct Context {
     driver: Driver<Real>,
@@ -91,10 +92,13 @@ impl Context {
     ///
     /// [`SetupError`] when there is no ring to be had.
     pub fn new(config: &Config) -> Result<Self, SetupError> {
-        let depth = u32::from(config.depth()?);
-        let buffers = config.buffers.unwrap_or(depth);
+        let buffers = config.buffers.unwrap_or(config.depth()?.into());
         let arena = Arena::new(buffers, config.buffer_len, None).map_err(SetupError::Buffers)?;
-        let (driver, mut lacks) = setup::driver(config, Arc::new(arena))?;
+        let (driver, lacks) = setup::driver(config, Arc::new(arena))?;
+        Ok(Self::over(config, driver, lacks))
+    }
+
+    fn over(config: &Config, driver: Driver<Real>, mut lacks: Vec<Degraded>) -> Self {
         let mut reads = config.reads;
         if let (Way::Inline, Err(why)) = (reads, offer::cached_reads()) {
             lacks.push(why);
@@ -104,11 +108,11 @@ impl Context {
             // Plain reads, which wait.
             reads = Way::Ring;
         }
-        Ok(Self {
+        Self {
             driver,
-            ready: Ready::new(depth as usize),
+            ready: Ready::new(config.queue_depth as usize),
             lacks,
-            depth,
+            depth: config.queue_depth,
             wait: config.wait,
             reads,
             writes: config.writes,
@@ -116,7 +120,7 @@ impl Context {
             cache_misses: 0,
             plain_writes: 0,
             not_send: PhantomData,
-        })
+        }
     }
 
     /// What was asked for or is usual, and is missing here, with the reasons.
@@ -169,7 +173,7 @@ impl Context {
     /// free again when it is over, the file of such an open is closed.
     pub fn forget(&mut self, ticket: Ticket) {
         self.ready.remove(ticket);
-        self.driver.orphan(ticket);
+        drop(self.driver.orphan(ticket));
     }
 
     /// Ends all operations, at most `within`; how many had to be leaked. Those
@@ -186,6 +190,11 @@ impl Context {
         self.driver.free().saturating_sub(self.ready.at_once())
     }
 
+    /// What a plain call would do without being accepted would have happened.
+    fn has_room(&self) -> Result<(), Why> {
+        if self.room() == 0 { Err(Why::Full { depth: self.depth }) } else { Ok(()) }
+    }
+
     fn start(&mut self, request: Request) -> Result<Ticket, Why> {
         self.start_one(request).map_err(|_| Why::Full { depth: self.depth })
     }
@@ -198,14 +207,90 @@ impl Context {
         self.driver.start([request]).map(|[ticket]| ticket).map_err(|[request]| request)
     }
 
-    /// Notes what a plain call did.
+    /// Notes what a plain call did, for which there was room.
     fn done(&mut self, request: Request, result: i32) -> Result<Ticket, Why> {
         let full = Why::Full { depth: self.depth };
-        if self.room() == 0 {
-            return Err(full);
-        }
         let ticket = self.driver.done(request, result).map_err(|_| full)?;
         self.ready.slot(ticket);
         Ok(ticket)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::{fs, io::Read, os::fd::OwnedFd};
+
+    use rustix::io::Errno;
+
+    use super::{
+        super::{
+            file::{File, OpenOptions},
+            kernel::Setup,
+            outcome::Outcome,
+        },
+        *,
+    };
+
+    /// A context whose ring is one for devices that are polled, whether there
+    /// is one or not; a file that goes with the test.
+    fn polled(depth: u16, name: &str) -> Option<(Context, std::path::PathBuf)> {
+        let config = Config::new().queue_depth(depth.into()).buffer_len(4096);
+        let flags = IoringSetupFlags::IOPOLL;
+        let kernel = match Real::new(&Setup { entries: depth.into(), flags, ..Setup::default() }) {
+            Ok(kernel) => kernel,
+            Err(errno) => {
+                println!("SKIPPED: no ring: {errno}");
+                return None;
+            }
+        };
+        let arena = Arc::new(Arena::new(depth.into(), 4096, None).unwrap());
+        let driver = Driver::new(kernel, depth, arena, config.close_within).unwrap();
+        let path = std::env::temp_dir().join(format!("forebay-{name}-{}", std::process::id()));
+        Some((Context::over(&config, driver, vec![]), path))
+    }
+
+    /// What is not accepted has not happened.
+    #[test]
+    fn a_full_context_opens_nothing() {
+        let Some((mut context, path)) = polled(1, "full") else { return };
+        let null = File::from(fs::File::open("/dev/null").unwrap());
+        let status = context.status(&null).unwrap();
+        let new = OpenOptions::write_only().create_new(0o600);
+        assert_eq!(context.open(&path, new).unwrap_err(), Why::Full { depth: 1 });
+        assert!(!path.exists(), "an open that was refused has made its file");
+        assert!(matches!(context.complete(status).unwrap(), Outcome::Status(Ok(_))));
+    }
+
+    /// A ring for polled devices knows neither syncs nor sockets.
+    #[test]
+    fn what_a_polled_ring_does_not_know_is_done_by_plain_calls() {
+        let Some((mut context, path)) = polled(4, "polled") else { return };
+        let open = context.open(&path, OpenOptions::write_only().create(0o600)).unwrap();
+        let Outcome::Opened(Ok(file)) = context.complete(open).unwrap() else { panic!() };
+        let full = File::from(fs::File::options().write(true).open("/dev/full").unwrap());
+        for (file, wrote, synced) in
+            [(&file, Ok(5), Ok(())), (&full, Err(Errno::NOSPC), Err(Errno::CANCELED))]
+        {
+            let mut lease = context.lease().unwrap();
+            lease[..5].copy_from_slice(b"bytes");
+            let (write, sync) = context.write_and_sync(file, lease, 5, 0).unwrap();
+            let Outcome::Synced(result) = context.complete(sync).unwrap() else { panic!() };
+            assert_eq!(result, synced);
+            let Outcome::Moved(_, result) = context.complete(write).unwrap() else { panic!() };
+            assert_eq!(result, wrote);
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"bytes");
+        fs::remove_file(&path).unwrap();
+
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let near = context.adopt(OwnedFd::from(near));
+        let mut lease = context.lease().unwrap();
+        lease[..5].copy_from_slice(b"bytes");
+        let send = context.send(&near, lease, 1..5, false).unwrap();
+        let Outcome::Moved(_, result) = context.complete(send).unwrap() else { panic!() };
+        assert_eq!(result, Ok(4));
+        let mut received = [0; 4];
+        far.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"ytes");
     }
 }

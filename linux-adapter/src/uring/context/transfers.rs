@@ -4,8 +4,10 @@
 use std::ops::Range;
 
 use rustix::{
+    fs::fdatasync,
     io::{Errno, pread, pwrite},
     io_uring::IoringSetupFlags,
+    net::{SendFlags, send},
 };
 
 use super::{
@@ -15,7 +17,7 @@ use super::{
         driver::Request,
         file::File,
         outcome::{Refused, Why, check_transfer},
-        plain::{Cached, read_cached, retry},
+        plain::{Cached, negative, read_cached, retry},
         slots::Ticket,
     },
     Context,
@@ -24,11 +26,14 @@ use super::{
 impl Context {
     /// Queues a read of up to `len` bytes from `offset` on into the front of
     /// `lease`. What the page cache has is read at once, see
-    /// [`Config::reads`].
+    /// [`Config::reads`]. The offset `u64::MAX` is the file's own position, as
+    /// a pipe or a terminal needs it.
     ///
     /// # Errors
     ///
     /// [`Refused`], with the lease.
+    ///
+    /// [`Config::reads`]: crate::uring::Config::reads
     // A system call leaves the processor's stack of return addresses to the
     // kernel; the first return behind it that has no call there is a
     // misprediction, which takes a quarter of the time of such a read.
@@ -69,7 +74,7 @@ impl Context {
             return Err(Refused { why, lease });
         }
         if file.alignment().is_none() && self.driver.has(IoringSetupFlags::IOPOLL) {
-            let result = pread(file, &mut lease[..len], offset);
+            let result = retry(|| pread(file, &mut lease[..len], offset));
             return Ok(self.ready.moved(lease, result));
         }
         self.transfer(Request::Read { file: file.clone(), lease, start, end: len, offset })
@@ -81,6 +86,8 @@ impl Context {
     /// # Errors
     ///
     /// [`Refused`], with the lease.
+    ///
+    /// [`Config::writes`]: crate::uring::Config::writes
     pub fn write(
         &mut self,
         file: &File,
@@ -144,6 +151,9 @@ impl Context {
         if let Err(why) = self.check(file, &lease, len, offset) {
             return Err(Refused { why, lease });
         }
+        if self.driver.has(IoringSetupFlags::IOPOLL) {
+            return self.write_and_sync_at_once(file, lease, len, offset);
+        }
         let requests = [
             Request::Write { file: file.clone(), lease, start: 0, end: len, offset },
             Request::Sync { file: file.clone(), data_only: true },
@@ -176,16 +186,42 @@ impl Context {
             return Err(Refused { why, lease });
         }
         let start = start.min(end);
+        if self.driver.has(IoringSetupFlags::IOPOLL) {
+            let result = retry(|| send(socket, &lease[start..end], SendFlags::NOSIGNAL));
+            return Ok(self.ready.moved(lease, result));
+        }
         self.transfer(Request::Send { file: socket.clone(), lease, start, end, zero_copy })
     }
 
     // ------------------------------------------------------------- details
 
+    /// A ring for polled devices knows no syncs.
+    fn write_and_sync_at_once(
+        &mut self,
+        file: &File,
+        lease: Lease,
+        len: usize,
+        offset: u64,
+    ) -> Result<(Ticket, Ticket), Refused> {
+        if self.room() < 2 {
+            return Err(Refused { why: Why::Full { depth: self.depth }, lease });
+        }
+        let wrote = retry(|| pwrite(file, &lease[..len], offset));
+        let synced = match wrote {
+            Ok(wrote) if wrote == len => retry(|| fdatasync(file)),
+            _ => Err(Errno::CANCELED),
+        };
+        let write = self.ready.moved(lease, wrote);
+        let sync = Request::Sync { file: file.clone(), data_only: true };
+        match self.done(sync, synced.map_or_else(negative, |()| 0)) {
+            Ok(sync) => Ok((write, sync)),
+            Err(_) => unreachable!("there is room for two"),
+        }
+    }
+
     fn check(&self, file: &File, lease: &Lease, len: usize, offset: u64) -> Result<(), Why> {
         // Before a plain call too, so that what is not taken has an end.
-        if self.room() == 0 {
-            return Err(Why::Full { depth: self.depth });
-        }
+        self.has_room()?;
         check_transfer(file, lease, len, offset)
     }
 

@@ -56,6 +56,8 @@ impl Context {
     /// # Errors
     ///
     /// As [`submit`](Context::submit).
+    ///
+    /// [`Config::wait`]: crate::uring::Config::wait
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Option<Completion>, Errno> {
         if self.ready.len() == 0 {
             self.wait_for_many(1, timeout)?;

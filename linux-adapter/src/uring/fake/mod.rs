@@ -177,6 +177,11 @@ impl World {
         }
     }
 
+    /// Ends one operation, whatever else it does.
+    pub(super) fn cancel_one(&mut self) {
+        self.under_way[0].cancelled = true;
+    }
+
     /// Notes a request to cancel; what its own completion says.
     fn cancel(&mut self, target: u64) -> i32 {
         let deaf = self.deaf || (self.random.one_in(4) && !self.stuck);
@@ -254,6 +259,8 @@ impl Fake {
             }
             self.world.borrow_mut().under_way.push(Taken { entry, cancelled: false, behind });
         }
+        // A chain ends with the call that has begun it (`io_submit_sqes`).
+        self.behind = None;
         taken
     }
 

@@ -27,6 +27,8 @@ struct Run {
     open: Vec<Ticket>,
     /// What the buffer of a write held.
     sent: HashMap<u64, u8>,
+    /// The write before a sync that is linked to it.
+    links: HashMap<u64, u64>,
     taken: usize,
 }
 
@@ -62,6 +64,7 @@ impl Run {
             random,
             open: vec![],
             sent: HashMap::new(),
+            links: HashMap::new(),
             taken: 0,
         }
     }
@@ -113,6 +116,8 @@ impl Run {
         let write = Request::Write { file: file.clone(), lease, start: 0, end: 64, offset: 0 };
         let sync = Request::Sync { file, data_only: true };
         if let Ok(tickets) = self.driver.start([write, sync]) {
+            let [write, sync] = tickets.map(|ticket| ticket.user_data(Kind::Operation));
+            self.links.insert(sync, write);
             self.open.extend(tickets);
         }
     }
@@ -136,7 +141,7 @@ impl Run {
             5 => {
                 if let Some(index) = self.any() {
                     let ticket = self.open.swap_remove(index);
-                    self.driver.orphan(ticket);
+                    drop(self.driver.orphan(ticket));
                     assert!(self.driver.take(ticket).is_none(), "an orphan has come back");
                 }
             }
@@ -190,6 +195,12 @@ impl Run {
                 if let Some(byte) = self.sent.get(&data) {
                     let written = &self.world.borrow().written[&data];
                     assert!(written.iter().all(|it| it == byte), "another write's bytes");
+                }
+            }
+            (Request::Sync { .. }, Ok(_)) => {
+                if let Some(write) = self.links.get(&data) {
+                    let wrote = self.world.borrow().said.get(write).copied();
+                    assert_eq!(wrote, Some(64), "a sync behind a write that is not whole");
                 }
             }
             (Request::Open { .. }, result) => assert_eq!(done.opened.is_some(), result.is_ok()),
@@ -330,13 +341,53 @@ fn a_send_without_copies_holds_its_buffer_until_the_notice() {
     slots.submitted(1);
     assert!(matches!(slots.complete(data, 9, true), crate::uring::slots::Event::More));
     assert!(run.driver.take(ticket).is_none());
-    run.driver.orphan(ticket);
+    drop(run.driver.orphan(ticket));
     assert_eq!(run.arena.free(), free, "the buffer is still the kernel's");
     let slots = run.driver.slots();
     let event = slots.complete(data, 0, false);
     assert!(matches!(event, crate::uring::slots::Event::Orphan(_, 9)), "{event:?}");
     drop(event);
     assert_eq!(run.arena.free(), free + 1);
+}
+
+/// Panics when it is dropped, as another program's waker may.
+struct Bomb;
+
+impl std::task::Wake for Bomb {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in the middle of an end");
+    }
+}
+
+/// Whatever the end of a driver is interrupted by, memory that the kernel may
+/// still use is not freed.
+#[test]
+fn an_end_that_unwinds_frees_nothing_under_way() {
+    let world = World::new(1);
+    (world.borrow_mut().stuck, world.borrow_mut().deaf) = (true, true);
+    let arena = Arc::new(Arena::new(3, BUFFER, None).unwrap());
+    let fake = Fake::new(4, 16, &world);
+    let mut driver = Driver::new(fake, 3, Arc::clone(&arena), Duration::from_secs(1)).unwrap();
+    for _ in 0..3 {
+        let (file, lease) = (descriptor(), arena.lease().unwrap());
+        let read = Request::Read { file, lease, start: 0, end: 64, offset: 0 };
+        let [ticket] = driver.start([read]).unwrap();
+        assert!(driver.slots().wake(ticket, Some(Waker::from(Arc::new(Bomb)))).is_none());
+    }
+    while world.borrow().under_way.len() < 3 {
+        let _ = driver.submit();
+    }
+    // The first one that is over sets the bomb off.
+    world.borrow_mut().cancel_one();
+    let end = std::panic::AssertUnwindSafe(|| drop(driver));
+    assert!(std::panic::catch_unwind(end).is_err());
+    assert!(arena.free() <= 1, "{} buffers are free", arena.free());
+    drop(arena);
+    world.borrow_mut().strike();
 }
 
 #[test]

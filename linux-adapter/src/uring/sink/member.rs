@@ -237,8 +237,7 @@ impl Wait for RingSink {
         {
             return Ok(());
         }
-        let want = u32::from(ring.driver.under_way() > 0);
-        Ok(ring.turn(want, left)?)
+        Ok(ring.turn(1, left)?)
     }
 }
 
@@ -246,10 +245,12 @@ impl Drop for RingSink {
     fn drop(&mut self) {
         if let State::UnderWay(ticket) = self.state {
             let mut ring = self.set.ring.borrow_mut();
-            ring.driver.cancel(ticket);
-            ring.driver.orphan(ticket);
-            // An error shows at the next call.
-            let _ = ring.turn(0, None);
+            let asked = ring.driver.cancel(ticket);
+            drop(ring.driver.orphan(ticket));
+            if asked {
+                // An error shows at the next call.
+                let _ = ring.turn(0, None);
+            }
         }
     }
 }

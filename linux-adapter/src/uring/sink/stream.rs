@@ -7,7 +7,7 @@ use forebay_std::Wait;
 
 use super::{
     super::config::{Config, SetupError},
-    RingSink, SinkSet,
+    RingSink, SinkSet, is_stream,
 };
 use crate::FdSink;
 
@@ -39,9 +39,11 @@ impl StreamSink {
     ///
     /// `InvalidInput` for what is no stream socket, and what `fstat(2)` reports.
     pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = socket.into();
+        is_stream(&socket)?;
         match SinkSet::new(&Config::new().queue_depth(2)) {
-            Ok(set) => Ok(Self::Ring(set.member(socket.into(), true)?)),
-            Err(why) => Ok(Self::Plain(FdSink::new(socket.into())?, why)),
+            Ok(set) => Ok(Self::Ring(set.member(socket, true)?)),
+            Err(why) => Ok(Self::Plain(FdSink::new(socket)?, why)),
         }
     }
 
