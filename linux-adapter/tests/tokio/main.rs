@@ -9,6 +9,7 @@ mod ends;
 mod fairness;
 mod streams;
 mod writes;
+mod xfs;
 
 #[path = "../common/mod.rs"]
 mod shared;
