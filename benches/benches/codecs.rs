@@ -43,8 +43,8 @@ const FLAT: Prefixed<Crc32Fast> = Prefixed::flatstream(BUFFER_LEN / 2).checksum(
 struct Flat;
 
 impl Decode for Flat {
-    fn frame_len_max(&self) -> usize {
-        Decode::frame_len_max(&FLAT)
+    fn buffer_len_min(&self) -> usize {
+        Decode::buffer_len_min(&FLAT)
     }
 
     #[inline]

@@ -206,8 +206,8 @@ impl Encode for Codec {
 }
 
 impl Decode for Codec {
-    fn frame_len_max(&self) -> usize {
-        each!(self, format => Decode::frame_len_max(format))
+    fn buffer_len_min(&self) -> usize {
+        each!(self, format => Decode::buffer_len_min(format))
     }
 
     fn decode(&self, input: &mut [u8], seen: usize) -> Step {

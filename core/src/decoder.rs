@@ -153,7 +153,7 @@ impl<F: Decode, B: AsRef<[u8]> + AsMut<[u8]>> Decoder<F, B> {
     ///
     /// [`BufferTooShort`] when the longest frame would not fit.
     pub fn new(format: F, buffer: B) -> Result<Self, BufferTooShort> {
-        let input = Receive::new(buffer, format.frame_len_max())?;
+        let input = Receive::new(buffer, format.buffer_len_min())?;
         Ok(Self {
             format,
             input,

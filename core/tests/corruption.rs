@@ -135,7 +135,7 @@ fn each_payload<F: Decode>(
     mut stream: &[u8],
     mut take: impl FnMut(&[u8]),
 ) -> Vec<Reason> {
-    let buffer = vec![0; 4096.max(format.frame_len_max())];
+    let buffer = vec![0; 4096.max(format.buffer_len_min())];
     let mut decoder = Decoder::new(format, buffer).unwrap();
     let mut damages = Vec::new();
     let mut ended = false;

@@ -24,7 +24,7 @@ struct Bench {
 
 impl Bench {
     fn new(member: Member) -> Self {
-        let shortest = Decode::frame_len_max(&Borrowed(&*member.format));
+        let shortest = Decode::buffer_len_min(&Borrowed(&*member.format));
         let buffers = [vec![0; shortest], vec![0; 3 * shortest + 7]];
         Self { member, buffers }
     }

@@ -56,7 +56,7 @@ impl Form {
 
 /// Decodes in pieces, in the shortest buffer and a longer one.
 fn decode(format: Dlt, stream: &[u8], pieces: &[usize]) -> Outcome {
-    let shortest = Decode::frame_len_max(&format);
+    let shortest = Decode::buffer_len_min(&format);
     let [first, second] = [shortest, 3 * shortest + 7]
         .map(|len| drive::decode(format, stream, pieces.iter().copied(), &mut vec![0; len]));
     assert_eq!(first, second, "{pieces:?}");
@@ -74,7 +74,7 @@ fn decode_in_every_way(format: Dlt, stream: &[u8]) -> Outcome {
         }
     }
     assert_eq!(decode(format, stream, &vec![1; stream.len()]), whole);
-    let mut buffer = vec![0; Decode::frame_len_max(&format).max(stream.len())];
+    let mut buffer = vec![0; Decode::buffer_len_min(&format).max(stream.len())];
     assert_eq!(drive::decode_at_end(format, stream, &mut buffer), whole);
     whole
 }

@@ -100,7 +100,7 @@ impl Job for Deframed<'_> {
     type Answer = (Vec<Vec<u8>>, String, u64);
 
     fn run<C: Checksum>(self, format: Prefixed<C>) -> Self::Answer {
-        let buffer = vec![0; Decode::frame_len_max(&format)];
+        let buffer = vec![0; Decode::buffer_len_min(&format)];
         let mut decoder = Decoder::new(format, buffer).unwrap();
         let mut frames = Vec::new();
         let mut good = 0;

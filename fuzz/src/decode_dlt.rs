@@ -136,8 +136,8 @@ impl Encode for Whole {
 }
 
 impl Decode for Whole {
-    fn frame_len_max(&self) -> usize {
-        self.0.frame_len_max()
+    fn buffer_len_min(&self) -> usize {
+        self.0.buffer_len_min()
     }
 
     fn decode(&self, input: &mut [u8], seen: usize) -> Step {

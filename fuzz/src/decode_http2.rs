@@ -17,7 +17,7 @@ pub fn run(data: &[u8]) {
     let pieces = input.len();
     let pieces = input.bytes(pieces);
     let stream = input.0;
-    let shortest = format.frame_len_max();
+    let shortest = format.buffer_len_min();
     let events = decode(format, stream, pieces, shortest, false);
     for (buffer_len, late) in [(shortest, false), (stream.len().max(shortest), true)] {
         let other = decode(format, stream, &[], buffer_len, late);

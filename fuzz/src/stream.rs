@@ -17,7 +17,7 @@ pub(crate) fn check<F: Encode + Decode + Copy>(
     stream: &[u8],
     piece_lens: &[u8],
 ) -> Vec<Event> {
-    let shortest = Decode::frame_len_max(&format);
+    let shortest = Decode::buffer_len_min(&format);
     let events = decode(format, stream, piece_lens, shortest, false);
     for (buffer_len, late) in [(shortest, false), (stream.len().max(shortest), true)] {
         let other = decode(format, stream, &[], buffer_len, late);

@@ -49,7 +49,7 @@ impl<R: Read, F: Decode> FrameReader<R, F> {
     ///
     /// If the format's longest frame is longer than memory can be.
     pub fn new(reader: R, format: F) -> Self {
-        let len = format.frame_len_max().max(BUFFER_LEN_MIN);
+        let len = format.buffer_len_min().max(BUFFER_LEN_MIN);
         let buffer = vec![0; len].into_boxed_slice();
         let decoder = Decoder::new(format, buffer).expect("the buffer has the longest frame");
         Self { reader, decoder, ended: false }

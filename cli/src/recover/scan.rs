@@ -67,7 +67,7 @@ fn delimited(
     input: &mut impl Read,
     take: &mut impl Take,
 ) -> Result<(), Box<dyn Error>> {
-    let buffer = vec![0; Decode::frame_len_max(&codec).saturating_add(READ_LEN)];
+    let buffer = vec![0; Decode::buffer_len_min(&codec).saturating_add(READ_LEN)];
     let mut decoder = Decoder::new(codec, buffer)?;
     let mut lost: Option<(u64, Reason)> = None;
     let mut ended = false;

@@ -99,7 +99,7 @@ impl<C: Checksum> Encode for Cobs<C> {
 }
 
 impl<C: Checksum> Decode for Cobs<C> {
-    fn frame_len_max(&self) -> usize {
+    fn buffer_len_min(&self) -> usize {
         Self::frame_len_max(self.payload_len_max)
     }
 

@@ -60,7 +60,7 @@
 //! }
 //!
 //! impl<const LEN: usize> Decode for Marked<LEN> {
-//!     fn frame_len_max(&self) -> usize {
+//!     fn buffer_len_min(&self) -> usize {
 //!         1 + LEN
 //!     }
 //!
@@ -149,11 +149,11 @@ pub trait Encode {
 ///
 /// Its methods are called by the decoder. Where a program calls one itself and
 /// has [`Encode`] in scope as well, the name `frame_len_max` is said in full:
-/// `Decode::frame_len_max(&format)`.
+/// `Decode::buffer_len_min(&format)`.
 pub trait Decode {
-    /// The longest frame in bytes that [`decode`](Decode::decode) waits for;
-    /// a buffer of this length is enough.
-    fn frame_len_max(&self) -> usize;
+    /// The shortest buffer that is enough: the longest frame in bytes that
+    /// [`decode`](Decode::decode) waits for.
+    fn buffer_len_min(&self) -> usize;
 
     /// Says what stands at the front of `input`, which is not empty.
     ///

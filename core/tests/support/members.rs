@@ -25,8 +25,8 @@ impl<F: Encode + Decode> Format for F {}
 pub(crate) struct Borrowed<'m>(pub(crate) &'m dyn Format);
 
 impl Decode for Borrowed<'_> {
-    fn frame_len_max(&self) -> usize {
-        Decode::frame_len_max(self.0)
+    fn buffer_len_min(&self) -> usize {
+        Decode::buffer_len_min(self.0)
     }
 
     fn decode(&self, input: &mut [u8], seen: usize) -> Step {

@@ -127,7 +127,7 @@ impl Dlt {
 }
 
 impl Decode for Dlt {
-    fn frame_len_max(&self) -> usize {
+    fn buffer_len_min(&self) -> usize {
         self.lead_len() + self.len_max
     }
 

@@ -108,7 +108,7 @@ impl Http2 {
 }
 
 impl Decode for Http2 {
-    fn frame_len_max(&self) -> usize {
+    fn buffer_len_min(&self) -> usize {
         (self.payload_len_max as usize).saturating_add(Head::LEN)
     }
 

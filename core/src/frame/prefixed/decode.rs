@@ -132,7 +132,7 @@ fn damaged_head(reason: Reason) -> Step {
 
 impl<C: Checksum, const VARINT: bool> Decode for Prefixed<C, VARINT> {
     #[inline]
-    fn frame_len_max(&self) -> usize {
+    fn buffer_len_min(&self) -> usize {
         self.frame_len(self.payload_len_max)
     }
 

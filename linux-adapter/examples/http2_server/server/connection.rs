@@ -144,7 +144,7 @@ impl Connection {
         let limits = Limits { pending_max: PENDING_MAX, ..Limits::default() };
         let (writer, driver) = writer(limits, FdSink::nonblocking(socket)?);
         let format = Http2::new(Http2::PAYLOAD_LEN_MAX_LEAST);
-        let buffer = vec![0; 4 * format.frame_len_max()].into_boxed_slice();
+        let buffer = vec![0; 4 * format.buffer_len_min()].into_boxed_slice();
         let decoder = Decoder::new(format, buffer).map_err(io::Error::other)?;
         let state = State {
             preface: 0,
