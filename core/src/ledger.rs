@@ -135,7 +135,7 @@ impl fmt::Display for Ledger {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(forebay_loom)))]
 mod tests {
     use core::fmt::Write;
 
