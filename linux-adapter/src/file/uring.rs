@@ -377,6 +377,7 @@ mod tests {
 
     /// What has been cancelled stays so, also if there is no room to ask again.
     #[test]
+    #[cfg_attr(miri, ignore = "by the real kernel")]
     fn an_operation_may_be_cancelled_twice() {
         let config = uring::Config::new().queue_depth(1).reads(uring::Way::Ring);
         let mut files = match Uring::over(&config) {
