@@ -124,6 +124,8 @@ fn no_byte_changes_after(end: impl Fn(Driver<Real>, &[Ticket])) {
     for round in 0..200 {
         let arena = Arc::new(Arena::new(READS.into(), LEN, None).unwrap());
         let config = Config::new().queue_depth(16).registered_buffers(round % 2 == 0);
+        // A disk that others keep busy is waited for.
+        let config = config.close_within(WITHIN);
         let Some(mut driver) = driver(&config, &arena) else { return };
         let mut tickets = vec![];
         for index in 0..u64::from(READS) {
