@@ -3,7 +3,7 @@
 
 PUBLISHED=(-p forebay -p forebay-std -p forebay-linux -p forebay-cli)
 WORKSPACES=(Cargo.toml fuzz/Cargo.toml firmware/Cargo.toml)
-FUZZ_SECONDS=${FUZZ_SECONDS:-30}
+FUZZ_SECONDS=${FUZZ_SECONDS:-20}
 
 # The one line of README.md that begins with $1: what README promises and what
 # is run here cannot differ.
