@@ -1,13 +1,15 @@
 //! What these tests share.
 
+#[path = "../common/directory.rs"]
+mod directory;
+
 use std::{
     fs,
     future::Future,
     io::{PipeReader, PipeWriter},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     pin::Pin,
-    sync::atomic::{AtomicU32, Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -18,39 +20,7 @@ use forebay_linux::{
 use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 
-/// A directory on a disk, gone with the test.
-pub(crate) struct Directory(PathBuf);
-
-impl Directory {
-    pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tokio-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub(crate) fn file(&self, name: &str, len: usize) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, bytes(len)).unwrap();
-        path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-pub(crate) fn bytes(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| (at * 31 + (at >> 8) * 7 + (at >> 16)).to_le_bytes()[0]).collect()
-}
+pub(crate) use self::directory::{Directory, bytes};
 
 /// Drops the clean pages of a file from the cache.
 pub(crate) fn uncache(path: &Path) {
