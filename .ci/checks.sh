@@ -156,10 +156,10 @@ check_package() {
   local name list file dirty=()
   # A developer's tree may hold changes; a checkout of CI does not.
   in_ci || dirty=(--allow-dirty)
-  # Cargo takes a package of the same version that an earlier run unpacked for
-  # this one.
-  rm -rf target/package "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/forebay{,-std,-linux,-cli}-[0-9]*
-  must cargo package --locked "${PUBLISHED[@]}" ${dirty[@]+"${dirty[@]}"}
+  # Cargo takes a package of the same version that an earlier run unpacked or
+  # built for this one.
+  rm -rf target/packages "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/forebay{,-std,-linux,-cli}-[0-9]*
+  must cargo package --locked --target-dir target/packages "${PUBLISHED[@]}" ${dirty[@]+"${dirty[@]}"}
   for name in "${PUBLISHED[@]}"; do
     [ "$name" != -p ] || continue
     list=$(cargo package --locked --list -p "$name" ${dirty[@]+"${dirty[@]}"}) || fail "$list"

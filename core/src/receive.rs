@@ -28,7 +28,7 @@ pub(crate) struct Receive<B> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BufferTooShort {
     /// What it must hold, in bytes: for a decoder
-    /// [`Decode::frame_len_max`](crate::frame::Decode::frame_len_max) of the
+    /// [`Decode::buffer_len_min`](crate::frame::Decode::buffer_len_min) of the
     /// format.
     pub needed: usize,
     /// The buffer's length in bytes.

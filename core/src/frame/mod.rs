@@ -186,7 +186,7 @@ pub enum Step {
     /// The beginning of a frame.
     Incomplete {
         /// How many bytes the input must have before another look can tell
-        /// more; at most [`Decode::frame_len_max`].
+        /// more; at most [`Decode::buffer_len_min`].
         needed: usize,
     },
     /// Bytes that are no frame.

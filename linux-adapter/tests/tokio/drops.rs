@@ -8,7 +8,7 @@ use std::{
 };
 
 use forebay_linux::{
-    tokio::{Config, Files, OpenOptions, ReadAt},
+    tokio::{Config, File, Files, OpenOptions, ReadAt},
     uring::leaked,
 };
 use tokio::task::yield_now;
@@ -130,7 +130,8 @@ fn a_wait_for_a_slot_that_is_dropped_loses_none() {
 #[test]
 fn a_forgotten_future_harms_nobody() {
     // Never dropped, and where a search for leaks finds them.
-    static FORGOTTEN: Mutex<Vec<Pin<Box<ReadAt>>>> = Mutex::new(Vec::new());
+    static FORGOTTEN: Mutex<Vec<Pin<Box<ReadAt<'_>>>>> = Mutex::new(Vec::new());
+    static PIPES: Mutex<Vec<&File>> = Mutex::new(Vec::new());
     let _watchdog = watchdog("forgotten futures");
     let before = leaked();
     everywhere(&all_by_ring().queue_depth(8).buffers(8), async |files| {
@@ -138,6 +139,8 @@ fn a_forgotten_future_harms_nobody() {
         let path = directory.file("file", 5000);
         let file = files.open(&path, OpenOptions::read_only()).await.unwrap();
         let (pipe, writer) = pipe_to_read(&files);
+        let pipe: &File = Box::leak(Box::new(pipe));
+        PIPES.lock().unwrap().push(pipe);
         for _ in 0..3 {
             let mut read = Box::pin(pipe.read_at(files.lease().await, OWN_POSITION));
             assert!(poll_once(read.as_mut()).is_pending());
